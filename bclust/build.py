@@ -1,0 +1,358 @@
+"""Building: the wanted nodes in order, each with its tests; calls are collected, made and replayed.
+
+A node that fails leaves its old table and skips what is below it. What was answered is stored before anything else.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bclust import sources
+from bclust.calls import Budget, CallDesk, Progress
+from bclust.data_tests import compile_test
+from bclust.errors import BclustError, BudgetError, Interrupted, Location, ProjectError, WarehouseError
+from bclust.materializations import MATERIALIZATIONS, comments, discard, new_name, swap
+from bclust.nodes import SEED, SOURCE, VIEW, DataTest, Node
+from bclust.plan import Wanted, load_seed, make_plan, wanted_nodes
+from bclust.results import CallCount, Calling, Event, Finished, Note, Plan, Planned, Result, Run, Started, Status
+from bclust.state import (
+    Fingerprint,
+    Record,
+    begin_run,
+    data_test_fingerprint,
+    end_run,
+    ensure_schema,
+    fingerprint,
+    read_records,
+    read_tests,
+    reasons,
+    unit_test_fingerprint,
+    write_record,
+    write_test,
+)
+from bclust.unit_tests import run_unit_test
+from bclust.warehouse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from bclust.manifest import Manifest
+    from bclust.selector import Selection
+    from bclust.session import Session
+
+MAX_ROUNDS = 10
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a build was asked for."""
+
+    full_refresh: bool = False
+    no_upstream: bool = False
+    fail_fast: bool = False
+    max_calls: int | None = None
+    max_cost: float | None = None
+
+
+class Build:
+    """One build. ``emit`` is told everything that happens; ``confirm`` is asked before money is spent."""
+
+    def __init__(
+        self,
+        session: Session,
+        selection: Selection,
+        options: Options,
+        run: Run,
+        emit: Callable[[Event], None],
+        confirm: Callable[[Plan], bool],
+    ) -> None:
+        self.session, self.selection, self.options, self.run, self.emit, self.confirm = (
+            session,
+            selection,
+            options,
+            run,
+            emit,
+            confirm,
+        )
+        self.manifest: Manifest = session.manifest
+        self.warehouse = session.warehouse
+        self.budget = Budget(options.max_calls, options.max_cost)
+        self.blocked: dict[str, str] = {}  # node -> the ancestor because of which it is skipped
+        self.changed = False
+
+    def execute(self) -> Run:
+        """Plan, ask, build, test, publish.
+
+        Raises:
+            BudgetError: the plan was not confirmed, or a limit was reached (what was answered is stored).
+            Interrupted: Ctrl-C.
+        """
+        started = time.perf_counter()
+        ensure_schema(self.warehouse)
+        wanted = wanted_nodes(self.manifest, self.selection, no_upstream=self.options.no_upstream)
+        self._check_parents(wanted)
+        plan = make_plan(
+            self.session, self.selection, full_refresh=self.options.full_refresh, no_upstream=self.options.no_upstream
+        )
+        self.emit(Planned(plan))
+        self.total = len(wanted.names) + len(self.selection.tests)
+        begin_run(self.warehouse, self.run, self.manifest.config.target)
+        error: BclustError | None = None
+        try:
+            self._unit_tests({n.name for n in plan.to_build})
+            if plan.new and not self.confirm(plan):
+                raise BudgetError(
+                    "not confirmed; nothing was spent", hint="say yes with -y, or limit it: --max-cost USD, --max-calls N"
+                )
+            self._nodes(wanted)
+        except (BudgetError, Interrupted) as stopped:
+            error = stopped
+        self.run.elapsed = time.perf_counter() - started
+        self._finish(error)
+        if error is not None:
+            raise error
+        return self.run
+
+    # --- nodes -------------------------------------------------------------------------------------------------
+
+    def _check_parents(self, wanted: Wanted) -> None:
+        if not self.options.no_upstream:
+            return
+        present = self.warehouse.tables() | set(wanted.names)
+        for name in wanted.names:
+            for parent in self.manifest.nodes[name].depends_on:
+                if parent not in present:
+                    raise WarehouseError(
+                        f"{name} needs {parent}, which is not built",
+                        hint=f"leave out --no-upstream, or: bclust build -s {parent}",
+                    )
+
+    def _nodes(self, wanted: Wanted) -> None:
+        records = read_records(self.warehouse)
+        versions = {name: r.data_version for name, r in records.items()}
+        outcomes = read_tests(self.warehouse)
+        for name in wanted.names:
+            if self.session.stop.is_set():
+                raise Interrupted("stopped")
+            node = self.manifest.nodes[name]
+            result = self._node(node, records.get(name), versions)
+            if result.failed:
+                self._block(name, name)
+            self._done(result)
+            if not result.failed and result.status is not Status.SKIPPED:
+                self._data_tests(node, versions, outcomes)
+            if self.options.fail_fast and not self.run.ok:
+                self._block_all(wanted, name)
+
+    def _node(self, node: Node, record: Record | None, versions: dict[str, str]) -> Result:
+        if node.name in self.blocked:
+            return self._result(node, Status.SKIPPED, message=f"{self.blocked[node.name]} failed")
+        try:
+            now = fingerprint(node, self.manifest, versions)
+            refresh = self.options.full_refresh and node.name in self.selection.nodes
+            why = reasons(node, now, record)
+            if record is not None and not why and not refresh:
+                return self._result(node, Status.REUSED, rows=record.rows)
+            self.emit(Started(len(self.run.results) + 1, self.total, node.name, node.kind))
+            return self._materialize(node, now, record, versions, why)
+        except (BudgetError, Interrupted):
+            raise
+        except BclustError as error:
+            self.warehouse.execute(discard(node))
+            return self._result(node, Status.ERROR, message=error.message, where=error.where or node.where, hint=error.hint)
+
+    def _materialize(
+        self, node: Node, now: Fingerprint, record: Record | None, versions: dict[str, str], why: tuple[str, ...]
+    ) -> Result:
+        started = time.perf_counter()
+        calls: tuple[CallCount, ...] = ()
+        message = "; ".join(why)
+        if node.kind == SOURCE:
+            message = self._load_source(node)
+        elif node.kind == SEED:
+            load_seed(self.warehouse, node, new_name(node))
+        elif node.paid:
+            calls = self._collect_call_replay(node)
+        else:
+            self.warehouse.run(MATERIALIZATIONS[node.materialized](node), node.sql, node.where)
+        data_version, rows = self.warehouse.data_version(new_name(node))
+        failed = sum(c.failed for c in calls)
+        unchanged = record is not None and record.data_version == data_version and node.materialized != VIEW
+        new = Record(now, data_version, rows, failed)
+        with self.warehouse.transaction():
+            self._put_in_place(node, unchanged=unchanged)
+            self.warehouse.store_fitted(node.name)
+            write_record(self.warehouse, node, new, time.perf_counter() - started, self.run.invocation_id)
+        versions[node.name] = data_version
+        self.changed = True
+        seconds = time.perf_counter() - started
+        if node.paid and any(c.new for c in calls):
+            self.publish()
+        status = Status.PARTIAL if failed else Status.SUCCESS
+        if failed:
+            message = f"{failed} calls failed"
+        return self._result(node, status, seconds=seconds, rows=rows, message=message, calls=calls)
+
+    def _put_in_place(self, node: Node, *, unchanged: bool) -> None:
+        existing = self.warehouse.kind_of(node.name)
+        if unchanged and existing == node.materialized:
+            self.warehouse.execute(discard(node))
+        else:
+            for statement in swap(node, existing):
+                self.warehouse.execute(statement)
+        columns = set(self.warehouse.columns(quote(node.name)))
+        for statement in comments(node, columns):
+            self.warehouse.execute(statement)
+
+    def _load_source(self, node: Node) -> str:
+        rows = sources.read_source(self.manifest.config.root, node)
+        self.warehouse.load(new_name(node), rows.to_arrow())
+        self.warehouse.execute(f"alter table {new_name(node)} alter record type json")
+        self.warehouse.execute("delete from _bclust.rejected_rows where node = ?", [node.name])
+        for r in rows.rejected:
+            self.warehouse.execute(
+                "insert into _bclust.rejected_rows values (?, ?, ?, ?, ?)", [node.name, r.file, r.line, r.reason, r.text]
+            )
+        if not rows.rejected:
+            return ""
+        shown = "".join(f"\n  {r}" for r in rows.rejected[:3])
+        text = f"{node.name}: {len(rows.rejected)} rows rejected ({rows.share_rejected:.2%}):{shown}"
+        limit = self.manifest.config.max_rejected
+        if rows.share_rejected > limit:
+            raise ProjectError(
+                text,
+                where=node.where,
+                hint=f'at most {limit:.1%} may be (max_rejected); all of them: bclust sql --working "from _bclust.rejected_rows"',
+            )
+        self.emit(Note(text + '\n  all of them: bclust sql "from _bclust.rejected_rows"', "warn"))
+        return f"{len(rows.rejected)} rows rejected"
+
+    def _collect_call_replay(self, node: Node) -> tuple[CallCount, ...]:
+        """Run the model looking up, make what is missing, run it again, until a run misses nothing."""
+        desk: CallDesk = self.session.new_desk()
+        prefix = MATERIALIZATIONS[node.materialized](node)
+        made: list[Progress] = []
+        for _ in range(MAX_ROUNDS):
+            desk.start_pass()
+            self.warehouse.run(prefix, node.sql, node.where)
+            if not desk.misses:
+                return _call_counts(made, desk.cached_by_lane)
+            summary = desk.answer(on_event=lambda p: self.emit(Calling(node.name, p)), stop=self.session.stop, budget=self.budget)
+            made += summary.lanes
+            if summary.interrupted:
+                raise Interrupted("stopped; every answer is stored")
+            if summary.exhausted:
+                raise BudgetError(
+                    f"the budget is used up: {summary.remaining:,} calls of {node.name} were not made",
+                    hint="what was answered is stored; raise --max-calls or --max-cost, and only the rest is asked",
+                )
+        raise ProjectError(f"{node.name}: still asking after {MAX_ROUNDS} rounds", where=node.where, hint="split this model")
+
+    # --- tests -------------------------------------------------------------------------------------------------
+
+    def _unit_tests(self, to_build: set[str]) -> None:
+        outcomes = read_tests(self.warehouse)
+        for test in (t for t in self.manifest.unit_tests if t.unique_id in self.selection.tests):
+            now = unit_test_fingerprint(test, self.manifest)
+            before = outcomes.get(test.unique_id)
+            if before and before[0] == now and before[1] is Status.PASS:
+                self._done(Result(test.unique_id, test.name, "unit_test", Status.REUSED, node=test.model))
+                continue
+            result = run_unit_test(test, self.manifest)
+            write_test(self.warehouse, test.unique_id, now, result)
+            if result.failed and test.model in to_build:
+                self._block(test.model, f"unit test {test.name}", include=True)
+            self._done(result)
+
+    def _data_tests(self, node: Node, versions: Mapping[str, str], outcomes: Mapping[str, tuple[str, Status, int]]) -> None:
+        for test in self.manifest.tests_of(node.name):
+            if test.unique_id not in self.selection.tests:
+                continue
+            now = data_test_fingerprint(test, versions)
+            before = outcomes.get(test.unique_id)
+            if before and before[0] == now and before[1] is Status.PASS:
+                self._done(Result(test.unique_id, test.name, "test", Status.REUSED, node=node.name))
+                continue
+            result = run_data_test(self.session, test)
+            write_test(self.warehouse, test.unique_id, now, result)
+            if result.failed:
+                self._block(node.name, f"test {test.name}")
+            self._done(result)
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def publish(self) -> None:
+        """Let readers see what is built so far."""
+        self.warehouse.publish(self.manifest.config.warehouse_path)
+        self.changed = False
+
+    def _finish(self, error: BclustError | None) -> None:
+        status = "interrupted" if isinstance(error, Interrupted) else "success" if self.run.ok and error is None else "error"
+        end_run(self.warehouse, self.run, status)
+        missing = not self.manifest.config.warehouse_path.exists()
+        if self.run.ok and error is None and (self.changed or missing):
+            self.publish()
+
+    def _block(self, name: str, why: str, *, include: bool = False) -> None:
+        for below in self.manifest.graph.descendants(name) | ({name} if include else set()):
+            self.blocked.setdefault(below, why)
+
+    def _block_all(self, wanted: Wanted, name: str) -> None:
+        for other in wanted.names:
+            self.blocked.setdefault(other, f"--fail-fast: {name}")
+
+    def _done(self, result: Result) -> None:
+        self.run.results.append(result)
+        self.emit(Finished(len(self.run.results), self.total, result))
+
+    def _result(
+        self, node: Node, status: Status, *, seconds: float = 0.0, rows: int | None = None, message: str = "",
+        where: Location | None = None, hint: str | None = None, calls: tuple[CallCount, ...] = (),
+    ) -> Result:  # fmt: skip
+        return Result(
+            node.unique_id, node.name, node.kind, status, seconds, rows, message, where, hint, calls=calls, node=node.name
+        )
+
+
+def _call_counts(made: Sequence[Progress], cached: Mapping[tuple[str, str], int]) -> tuple[CallCount, ...]:
+    """What the calls of one node came to, per function and lane."""
+    counts = {name: CallCount(*name, cached=n) for name, n in cached.items()}
+    for p in made:
+        before = counts.get((p.function, p.lane), CallCount(p.function, p.lane))
+        counts[p.function, p.lane] = replace(
+            before,
+            new=before.new + p.done,
+            failed=before.failed + p.failed,
+            tokens=before.tokens + p.tokens,
+            cost_usd=(before.cost_usd or 0.0) + p.cost_usd,
+        )
+    return tuple(counts[name] for name in sorted(counts))
+
+
+def run_data_test(session: Session, test: DataTest) -> Result:
+    """Run one data test over the tables as they are."""
+    started = time.perf_counter()
+    base = Result(test.unique_id, test.name, "test", Status.PASS, severity=test.severity, where=test.where, node=test.node)
+    try:
+        session.warehouse.run(
+            "create or replace temp table __failures as\n", compile_test(test), test.where if test.test == "singular" else None
+        )
+        failures = session.warehouse.execute("select count(*) from __failures")[0][0]
+        sample = session.warehouse.rows("from __failures limit 3") if failures else []
+    except (BudgetError, Interrupted):
+        raise
+    except BclustError as error:
+        return replace(base, status=Status.ERROR, seconds=time.perf_counter() - started, message=error.message, hint=error.hint)
+    seconds = time.perf_counter() - started
+    if not failures:
+        return replace(base, seconds=seconds, failures=0)
+    status = Status.WARN if test.severity == "warn" else Status.FAIL
+    shown = "".join("\n  " + ", ".join(f"{k}={_short(v)}" for k, v in row.items()) for row in sample)
+    return replace(base, status=status, seconds=seconds, failures=failures, message=f"{failures} rows{shown}")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

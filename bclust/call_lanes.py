@@ -1,0 +1,420 @@
+"""How the calls of one lane are made: as many at once as the server takes, as fast as allowed, each until it has an answer.
+
+A *lane* is one answering party behind a paid function. Its calls run on the asyncio loop of ``CallDesk.answer``; nothing
+here knows what is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bclust.errors import BudgetError
+from bclust.functions import Answer, CallError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from bclust.call_store import Call
+    from bclust.functions import Lane
+
+_LONGEST_WAIT = 60.0  # seconds between two tries, where the server names no time
+_THROTTLE_PATIENCE = 10  # a server that asks to slow down gets this many times the tries of one that fails
+_LATENESS = 0.1  # seconds that a timer may be late without slowing a lane that is paced
+_RATE_WINDOW = 10.0  # seconds over which the speed shown is taken
+
+
+@dataclass
+class Budget:
+    """What may still be spent; one object for a whole build. Every try counts as a call, as it does for a server.
+
+    A call is made only if it cannot pass ``max_cost`` (US dollars), whatever it answers: until it has answered, its
+    estimate (an upper bound) is reserved.
+    """
+
+    max_calls: int | None = None
+    max_cost: float | None = None
+    calls: int = 0
+    cost: float = 0.0
+    reserved: float = 0.0
+
+    def room(self, costs: Sequence[float]) -> int:
+        """How many of these calls may be made now, in their order."""
+        n = len(costs) if self.max_calls is None else min(len(costs), self.max_calls - self.calls)
+        if self.max_cost is None:
+            return n
+        sums = itertools.accumulate(costs[:n], initial=self.cost + self.reserved)
+        return sum(total <= self.max_cost + 1e-9 for total in sums) - 1 if n else 0
+
+    def begin(self, n: int, cost: float) -> None:
+        """Count calls that are about to be made."""
+        self.calls += n
+        self.reserved += cost
+
+    def end(self, reserved: float, cost: float) -> None:
+        """Put what calls did cost in the place of what was reserved for them."""
+        self.reserved = max(0.0, self.reserved - reserved)
+        self.cost += cost
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a lane stands. ``done`` counts stored answers, ``eta_s`` is None while the speed is unknown."""
+
+    function: str
+    lane: str
+    done: int
+    total: int
+    failed: int
+    retries: int
+    per_second: float
+    eta_s: float | None
+    tokens: int
+    cost_usd: float
+    in_flight: int
+
+
+class Concurrency:
+    """How many calls a lane may have under way: grows with every answer, halves when the server asks for fewer.
+
+    The first call goes alone, so that a wrong key costs one call. Like TCP's congestion control (slow start, multiplicative
+    decrease, then CUBIC's plateau: Ha, Rhee & Xu 2008): after a "too many", it halves, returns quickly to just below the
+    number that was too many, and from there tries for more, each time more rarely.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = 1.0
+        self.epoch = 0
+        self._ceiling: float | None = None
+        self._proven = 0
+        self._probe = 1.0
+        self._failures = 0
+
+    def succeeded(self, depth: int) -> None:
+        """A call was answered that was the ``depth``-th under way when it began."""
+        if not self._proven and not self.epoch:
+            self._open()
+        self._proven = max(self._proven, depth)
+        if self._ceiling is not None and depth >= self._ceiling:
+            self._ceiling, self._probe = None, 1.0
+        below = self._ceiling is None or self.limit + 1 < 0.95 * self._ceiling
+        self.limit = min(self.most, self.limit + (1.0 if below else self._probe / self.limit))
+
+    def failed(self) -> None:
+        """A call failed for good. Some questions cannot be answered; after three such the others no longer wait."""
+        self._failures += 1
+        if self._failures == 3 and not self._proven:
+            self._open()
+
+    def _open(self) -> None:
+        self.limit = max(self.limit, self.most / 2, min(self.most, 8))
+
+    def throttled(self, depth: int, epoch: int) -> bool:
+        """A call begun in ``epoch`` was one too many. Returns whether fewer at once can be expected to pass.
+
+        That is so if fewer have passed before; if not, the server counts calls per time and all have to wait.
+        """
+        explained = 0 < self._proven < depth
+        if epoch == self.epoch:
+            if self._ceiling is not None:
+                self._probe = max(self._probe / 2, 1 / 16)
+            self._ceiling = depth
+            self._proven = min(self._proven, max(depth - 1, 0))
+            self.limit = max(1.0, self.limit / 2)
+            self.epoch += 1
+        elif self._ceiling is not None and depth < self._ceiling:
+            self._ceiling = depth
+        return explained
+
+
+class Pace:
+    """So many requests or tokens per minute, spread evenly. Times are seconds of one clock."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self.opens = 0.0
+        self._seconds_each = 60.0 / per_minute if per_minute else 0.0
+
+    def take(self, now: float, amount: float) -> None:
+        """Use ``amount`` now; ``opens`` says when the next may be used."""
+        self.opens = max(self.opens, now - _LATENESS) + amount * self._seconds_each
+
+    def give_back(self, amount: float) -> None:
+        """Less was used than was taken."""
+        self.opens -= amount * self._seconds_each
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Calls that are made together, and what they have been through. ``tokens`` are those that the last try was paced by."""
+
+    calls: list[Call]
+    tries: int = 0
+    throttles: int = 0
+    tokens: int = 0
+
+
+@dataclass
+class LaneRun:
+    """The calls of one lane, made once.
+
+    ``store`` is handed every answer (with what to run once it is durable), ``fail`` every call that will get none now.
+    """
+
+    function: str
+    name: str
+    lane: Lane
+    calls: Sequence[Call]
+    store: Callable[[Call, Answer, Callable[[], None]], None]
+    fail: Callable[[Call, str, int], None]
+    stop: threading.Event
+    budget: Budget
+    on_room: Callable[[], None]  # money was released: other lanes may go on
+
+    done: int = 0
+    failed: int = 0
+    retries: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+    in_flight: int = 0
+    seconds: float = 0.0
+    fatal: str | None = None
+    exhausted: bool = False
+    broken: BaseException | None = None
+    messages: dict[str, int] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Make the calls; returns when all have an answer, have failed, or may not be made."""
+        self._loop = asyncio.get_running_loop()
+        limits = self.lane.limits
+        self._limits = limits
+        self._concurrency = Concurrency(max(1, limits.max_concurrency))
+        ordered = sorted(self.calls, key=lambda c: len(c.payload)) if limits.sort_by_length else list(self.calls)
+        size = max(1, limits.batch_size)
+        self._queue = deque(_Batch(ordered[i : i + size]) for i in range(0, len(ordered), size))
+        self._later: list[tuple[float, int, _Batch]] = []
+        self._count = itertools.count()
+        self._requests, self._tokens = Pace(limits.requests_per_minute), Pace(limits.tokens_per_minute)
+        self._paused_until = 0.0
+        self._halted = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._samples: deque[tuple[float, int]] = deque([(self._loop.time(), 0)])
+        self._finished = asyncio.Event()
+        self._needs_bound = self.budget.max_cost is not None
+        began = self._loop.time()
+        self.pump()
+        await self._finished.wait()
+        self.seconds = self._loop.time() - began
+        if self.broken:
+            raise self.broken
+
+    def halt(self) -> None:
+        """Start no more calls; those under way may still arrive."""
+        self._halted = True
+        if not self._finished.is_set():
+            self.pump()
+
+    # --- when to start a call ----------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Start every call that may start now; see when the next may; notice the end."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        now = self._loop.time()
+        while self._later and self._later[0][0] <= now:
+            self._queue.appendleft(heapq.heappop(self._later)[2])
+        halted = self._halted or self.stop.is_set() or self.broken is not None or self.fatal is not None
+        blocked = False
+        while self._queue and not halted and not blocked and self.in_flight < int(self._concurrency.limit):
+            if now < self._opens():
+                break
+            blocked = not self._start(now)
+        self.exhausted = blocked and self.budget.reserved < 1e-9
+        over = halted or self.exhausted
+        if not self.in_flight and (over or not (self._queue or self._later)):
+            self._finished.set()
+        elif not over and not blocked:
+            self._wake(now)
+
+    def _wake(self, now: float) -> None:
+        """Come back when the next call may start, if nothing else will wake this lane before."""
+        times = [self._later[0][0]] if self._later else []
+        if self._queue and now < self._opens():
+            times = [self._opens()]
+        if times:
+            self._timer = self._loop.call_at(min(times), self.pump)
+
+    def _opens(self) -> float:
+        return max(self._requests.opens, self._tokens.opens, self._paused_until)
+
+    def _start(self, now: float) -> bool:
+        """Start the next batch, cut to what the budget allows; False if that is nothing."""
+        batch = self._queue.popleft()
+        costs = [self._bound(call) for call in batch.calls] if self._needs_bound else [0.0] * len(batch.calls)
+        room = self.budget.room(costs)
+        if room < len(batch.calls):
+            if room < 1:
+                self._queue.appendleft(batch)
+                return False
+            self._queue.appendleft(_Batch(batch.calls[room:], batch.tries, batch.throttles))
+            batch = _Batch(batch.calls[:room], batch.tries, batch.throttles)
+        reserved = sum(costs[:room])
+        self.budget.begin(room, reserved)
+        self._pace(now, batch)
+        self.in_flight += 1
+        task = self._loop.create_task(self._one(batch, self.in_flight, self._concurrency.epoch, reserved))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return True
+
+    def check_price(self) -> None:
+        """Raises BudgetError when a maximal cost is set and this lane's price is unknown."""
+        if self.budget.max_cost is not None:
+            self._bound(self.calls[0])
+
+    def _bound(self, call: Call) -> float:
+        cost = self.lane.estimate(call.payload).cost_usd
+        if cost is None:
+            raise BudgetError(
+                f"the price of {self.function} by {self.name} is unknown, so the cost cannot be limited",
+                hint=f"give {self.name} its prices in bclust.yml (usd_per_mtok_in, usd_per_mtok_out; 0 if it is free)",
+            )
+        return cost
+
+    def _pace(self, now: float, batch: _Batch) -> None:
+        """Keep to requests and tokens per minute."""
+        self._requests.take(now, 1)
+        if self._limits.tokens_per_minute:
+            batch.tokens = sum(
+                e.input_tokens + e.output_tokens for e in (self.lane.estimate(call.payload) for call in batch.calls)
+            )
+            self._tokens.take(now, batch.tokens)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self.in_flight -= 1
+        if not task.cancelled() and task.exception() is not None:
+            self.broken = task.exception()
+        self.pump()
+        if self._needs_bound:
+            self.on_room()
+
+    # --- what became of it -------------------------------------------------------------------------------------
+
+    async def _one(self, batch: _Batch, depth: int, epoch: int, reserved: float) -> None:
+        started = self._loop.time()
+        batch.tries += 1
+        try:
+            async with asyncio.timeout(self._limits.timeout_s):
+                results = await self.lane.answer([call.payload for call in batch.calls])
+            if len(results) != len(batch.calls):
+                raise CallError(f"{len(results)} answers to {len(batch.calls)} questions")
+        except TimeoutError:
+            self._concurrency.throttled(depth, epoch)
+            self._missed(batch, CallError(f"no answer within {self._limits.timeout_s:g} s", retry=True), depth, epoch)
+        except CallError as error:
+            self._missed(batch, error, depth, epoch)
+        except Exception as error:  # noqa: BLE001 - a fault in a provider costs its rows, not the build
+            self._missed(batch, CallError(f"{type(error).__name__}: {error}"), depth, epoch)
+        else:
+            self._concurrency.succeeded(depth)
+            self.budget.end(reserved, self._received(batch, results, (self._loop.time() - started) * 1000))
+            return
+        self.budget.end(reserved, 0.0)
+
+    def _received(self, batch: _Batch, results: Sequence[Answer | CallError], latency_ms: float) -> float:
+        """Keep the answers, try again what may pass; returns their cost."""
+        again: list[Call] = []
+        spent, before = 0.0, self.tokens
+        for call, result in zip(batch.calls, results, strict=True):
+            if isinstance(result, Answer):
+                if result.latency_ms is None:
+                    result.latency_ms = latency_ms
+                cost = result.cost_usd
+                spent += self._bound(call) if cost is None and self._needs_bound else cost or 0.0
+                self.tokens += (result.input_tokens or 0) + (result.output_tokens or 0)
+                self.store(call, result, self._stored)
+            elif result.retry and batch.tries <= self._limits.max_retries:
+                again.append(call)
+            else:
+                self._give_up(call, result.message, batch.tries)
+        self.cost += spent
+        self._tokens.give_back(batch.tokens - (self.tokens - before))
+        if again:
+            self._try_later(_Batch(again, batch.tries, batch.throttles), None)
+        return spent
+
+    def _stored(self) -> None:
+        """Run by the store's writer thread, once per durable answer."""
+        self.done += 1
+
+    def _missed(self, batch: _Batch, error: CallError, depth: int, epoch: int) -> None:
+        """The whole batch has no answer: wait and try again, find the culprit, or give up."""
+        if error.throttled:
+            batch.throttles += 1
+            explained = self._concurrency.throttled(depth, epoch)
+            if error.after and not explained:
+                self._paused_until = max(self._paused_until, self._loop.time() + error.after)
+        tries, patience = batch.tries, self._limits.max_retries
+        if error.throttled:
+            patience *= _THROTTLE_PATIENCE
+        else:
+            tries -= batch.throttles
+        if error.fatal:
+            self._end_lane(batch, error.message)
+        elif error.retry and tries <= patience:
+            self._try_later(batch, error.after)
+        elif len(batch.calls) > 1:
+            half = len(batch.calls) // 2
+            self._queue.appendleft(_Batch(batch.calls[half:], batch.tries - 1))
+            self._queue.appendleft(_Batch(batch.calls[:half], batch.tries - 1))
+        else:
+            self._give_up(batch.calls[0], error.message, batch.tries)
+
+    def _try_later(self, batch: _Batch, after: float | None) -> None:
+        self.retries += len(batch.calls)
+        jitter = random.random()  # noqa: S311 - spreads retries, keeps no secret
+        backoff = min(_LONGEST_WAIT, 0.25 * 2**batch.tries) * (0.5 + jitter)
+        wait = after * (1 + 0.1 * jitter) if after else backoff
+        heapq.heappush(self._later, (self._loop.time() + wait, next(self._count), batch))
+
+    def _end_lane(self, batch: _Batch, message: str) -> None:
+        """No call of this lane can succeed: what waits fails with the same message, what is under way may still arrive."""
+        if self.fatal is None:
+            self.fatal = message
+        self._give_up(batch.calls[0], message, batch.tries)
+        waiting = [*batch.calls[1:], *(c for b in self._queue for c in b.calls), *(c for _, _, b in self._later for c in b.calls)]
+        for call in waiting:
+            self._give_up(call, message, 0)
+        self._queue.clear()
+        self._later.clear()
+
+    def _give_up(self, call: Call, message: str, tries: int) -> None:
+        self.failed += 1
+        self._concurrency.failed()
+        self.messages[message] = self.messages.get(message, 0) + 1
+        self.fail(call, message, tries)
+
+    # --- what is seen of it ------------------------------------------------------------------------------------
+
+    def progress(self) -> Progress:
+        """Where this lane stands now."""
+        now, settled = self._loop.time(), self.done + self.failed
+        self._samples.append((now, settled))
+        while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_WINDOW:
+            self._samples.popleft()
+        then, before = self._samples[0]
+        rate = (settled - before) / (now - then) if now > then else 0.0
+        left = len(self.calls) - settled
+        return Progress(
+            self.function, self.name, self.done, len(self.calls), self.failed, self.retries, rate,
+            left / rate if rate else None, self.tokens, self.cost, self.in_flight,
+        )  # fmt: skip

@@ -1,0 +1,437 @@
+"""The call store: every answer ever paid for, in one SQLite file that no rebuild empties.
+
+An answer counts only after its commit. One writer thread commits whatever has arrived in one transaction
+(WAL, ``synchronous=FULL``), readers have a connection per thread, several processes may share the file.
+Errors are kept beside the answers, for the record. Nothing expires.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import queue
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from bclust.call_files import ANSWER_COLUMNS, ERROR_COLUMNS, read_records, write_records
+from bclust.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from bclust.functions import Answer
+
+_APPLICATION_ID = 0x62636C73  # "bcls": tells a store from any other SQLite file
+_FORMAT = 1
+_AT_ONCE = 2000  # keys in one look-up, rows in one transaction
+_CHECK_BELOW = 32 * 2**20  # bytes up to which opening also reads every page
+
+# small columns first: statistics then never read the overflow pages of long texts
+_ANSWER = """key blob not null {unique}, function text not null, version integer not null, lane text not null,
+    finish_reason text, input_tokens integer, output_tokens integer, cost_usd real, latency_ms real,
+    answered_at integer not null, detail text, payload text not null, value"""
+_SCHEMA = f"""
+pragma journal_mode = wal;
+create table answers (id integer primary key, {_ANSWER.format(unique="unique")});
+create table superseded (id integer primary key, {_ANSWER.format(unique="")}, superseded_at integer not null);
+create table errors (id integer primary key, key blob not null, function text not null, version integer not null,
+    lane text not null, attempts integer not null, failed_at integer not null, error text not null, payload text not null);
+create index errors_key on errors (key);
+pragma application_id = {_APPLICATION_ID};
+pragma user_version = {_FORMAT};
+"""
+_PUT_ANSWER = f"insert or ignore into answers (key, {', '.join(ANSWER_COLUMNS)}) values (?{', ?' * len(ANSWER_COLUMNS)})"
+_PUT_ERROR = f"insert into errors (key, {', '.join(ERROR_COLUMNS)}) values (?{', ?' * len(ERROR_COLUMNS)})"
+
+
+class Stored(NamedTuple):
+    """An answer as it is kept; ``answered_at`` in microseconds since 1970 (UTC)."""
+
+    value: str | bytes | None
+    finish_reason: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    latency_ms: float | None
+    answered_at: int
+    detail: str | None
+
+
+class Call(NamedTuple):
+    """One question to one lane of one function."""
+
+    key: bytes
+    function: str
+    version: int
+    lane: str
+    payload: str
+
+
+def key_prefix(function: str, version: int) -> str:
+    """What stands before the payload in the text whose hash is the key."""
+    return f"[{json.dumps(function)},{version},"
+
+
+def call_key(function: str, version: int, payload: str) -> bytes:
+    """The key of a call: sha256 of the JSON text ``["function",version,payload]``."""
+    return hashlib.sha256(f"{key_prefix(function, version)}{payload}]".encode()).digest()
+
+
+def microseconds() -> int:
+    """Now, in microseconds since 1970 (UTC)."""
+    return time.time_ns() // 1000
+
+
+class CallStore:
+    """The answers of one store file.
+
+    Raises:
+        StoreError: the file is no call store, is damaged, or comes from a newer version. It is never emptied or replaced.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._queue: queue.SimpleQueue[tuple[str, tuple[Any, ...], Callable[[], None] | None]] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._failure: StoreError | None = None
+        self._empty = read_only and not path.exists()
+        if not self._empty:
+            if not path.exists():
+                _create(path)
+            self._verify()
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    def lookup(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+        """The stored answers to these keys. May be called from any thread."""
+        if self._empty:
+            return {}
+        found: dict[bytes, Stored] = {}
+        columns = ", ".join(Stored._fields)
+        make = Stored._make
+        for some, holes in _in_lists(keys):
+            rows = self._rows(f"select key, {columns} from answers where key in ({holes})", some)
+            found.update((row[0], make(row[1:])) for row in rows)
+        return found
+
+    def errors(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """The latest recorded error of each of these keys that has one."""
+        if self._empty:
+            return {}
+        found: dict[bytes, str] = {}
+        for some, holes in _in_lists(keys):
+            found.update(self._rows(f"select key, error from errors where key in ({holes}) order by id", some))
+        return found
+
+    def stats(self) -> list[dict[str, Any]]:
+        """One row per function and lane: answers, errors, input_tokens, output_tokens, cost_usd, first and last (ISO, UTC)."""
+        if self._empty:
+            return []
+        rows = self._rows(
+            """
+            select function, lane, sum(answers) as answers, sum(errors) as errors, sum(input_tokens) as input_tokens,
+                   sum(output_tokens) as output_tokens, sum(cost_usd) as cost_usd,
+                   strftime('%Y-%m-%dT%H:%M:%SZ', min(first) / 1000000, 'unixepoch') as first,
+                   strftime('%Y-%m-%dT%H:%M:%SZ', max(last) / 1000000, 'unixepoch') as last
+            from (select function, lane, count(*) as answers, 0 as errors, sum(input_tokens) as input_tokens,
+                         sum(output_tokens) as output_tokens, sum(cost_usd) as cost_usd,
+                         min(answered_at) as first, max(answered_at) as last
+                  from answers group by 1, 2
+                  union all
+                  select function, lane, 0, count(*), null, null, null, null, null from errors group by 1, 2)
+            group by 1, 2 order by 1, 2
+            """
+        )
+        names = ("function", "lane", "answers", "errors", "input_tokens", "output_tokens", "cost_usd", "first", "last")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def mean_output_tokens(self) -> dict[tuple[str, str], float]:
+        """Mean output tokens of the latest 20,000 answers, by function and lane."""
+        if self._empty:
+            return {}
+        rows = self._rows(
+            """select function, lane, avg(output_tokens) from answers
+               where id > (select max(id) from answers) - 20000 and output_tokens is not null group by 1, 2"""
+        )
+        return {(function, lane): mean for function, lane, mean in rows}
+
+    def check(self) -> None:
+        """Read every page of the file (about a second per gigabyte). Raises StoreError when one is damaged."""
+        if self._empty:
+            return
+        [(verdict,)] = self._rows("pragma quick_check(1)")
+        if verdict != "ok":
+            raise self._damaged(verdict)
+
+    # --- writing -----------------------------------------------------------------------------------------------
+
+    def put(self, call: Call, answer: Answer, on_commit: Callable[[], None] | None = None) -> None:
+        """Hand an answer to the writer thread; ``on_commit`` is called there once it is durable.
+
+        An answer that another process stored meanwhile stays. Raises StoreError when an earlier write failed.
+        """
+        row = (
+            call.key, call.function, call.version, call.lane, answer.finish_reason, answer.input_tokens, answer.output_tokens,
+            answer.cost_usd, answer.latency_ms, microseconds(), answer.detail, call.payload, answer.value,
+        )  # fmt: skip
+        self._enqueue(_PUT_ANSWER, row, on_commit)
+
+    def record_error(self, call: Call, message: str, attempts: int = 1) -> None:
+        """Keep a failure for the record. It is no answer: the next build asks again."""
+        row = (call.key, call.function, call.version, call.lane, attempts, microseconds(), message, call.payload)
+        self._enqueue(_PUT_ERROR, row, None)
+
+    def flush(self) -> None:
+        """Wait until everything handed over is durable. Raises StoreError when it could not be written."""
+        if self._writer is not None:
+            written = threading.Event()
+            self._queue.put(("", (), written.set))
+            while not written.wait(0.05):
+                if not self._writer.is_alive():
+                    break
+        if self._failure:
+            raise self._failure
+
+    def forget(self, function: str, keys: Iterable[bytes] | None = None) -> int:
+        """Keep the answers of a function (to these keys only) for the record, but never use them again. Returns how many."""
+        self.flush()
+        con = self._connection()
+        columns = f"key, {', '.join(ANSWER_COLUMNS)}"
+        with _transaction(con, self):
+            con.execute("create temp table if not exists chosen (key blob primary key)")
+            con.execute("delete from chosen")
+            if keys is None:
+                con.execute("insert into chosen select key from answers where function = ?", (function,))
+            else:
+                con.executemany("insert or ignore into chosen values (?)", ((key,) for key in keys))
+            con.execute(
+                f"""insert into superseded ({columns}, superseded_at) select {columns}, ? from answers
+                    where function = ? and key in (select key from chosen)""",
+                (microseconds(), function),
+            )
+            gone = con.execute("delete from answers where function = ? and key in (select key from chosen)", (function,)).rowcount
+        return int(gone)
+
+    def close(self) -> None:
+        """Write what is pending and close every connection."""
+        try:
+            self.flush()
+        finally:
+            if self._writer is not None:
+                self._queue.put(("close", (), None))
+                self._writer.join()
+                self._writer = None
+            for con in self._opened:
+                con.close()
+            self._opened.clear()
+            self._local = threading.local()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- sharing -----------------------------------------------------------------------------------------------
+
+    def export(self, path: Path, functions: Sequence[str] | None = None) -> dict[str, int]:
+        """Write answers and errors to ``path`` (.jsonl or .parquet), losslessly. Returns how many of each."""
+        self.flush()
+        counts = {"answers": 0, "errors": 0}
+
+        def records() -> Iterator[dict[str, Any]]:
+            for kind, columns in (("answers", ANSWER_COLUMNS), ("errors", ERROR_COLUMNS)):
+                if self._empty:
+                    continue
+                for row in self._connection().execute(f"select {', '.join(columns)} from {kind} order by id"):
+                    record = dict(zip(columns, row, strict=True))
+                    if functions is None or record["function"] in functions:
+                        counts[kind] += 1
+                        yield {"kind": kind.removesuffix("s"), **record}
+
+        write_records(path, records())
+        return counts
+
+    def import_(self, path: Path) -> dict[str, int]:
+        """Add the records of an export. Returns answers and errors added, and how many answers were known already.
+
+        Raises:
+            StoreError: the file cannot be read, with the line where it is broken; then nothing was added.
+        """
+        counts = {"answers": 0, "known": 0, "errors": 0}
+        con = self._connection()
+        with _transaction(con, self):
+            known_errors = {tuple(row) for row in con.execute("select key, failed_at from errors")}
+            for record in read_records(path):
+                key = call_key(record["function"], record["version"], record["payload"])
+                if record["kind"] == "answer":
+                    added = con.execute(_PUT_ANSWER, (key, *(record[c] for c in ANSWER_COLUMNS))).rowcount
+                    counts["answers" if added else "known"] += 1
+                elif (key, record["failed_at"]) not in known_errors:
+                    con.execute(_PUT_ERROR, (key, *(record[c] for c in ERROR_COLUMNS)))
+                    counts["errors"] += 1
+        return counts
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        con: sqlite3.Connection | None = getattr(self._local, "con", None)
+        if con is None:
+            con = self._local.con = self._connect()
+            with self._lock:
+                self._opened.append(con)
+        return con
+
+    def _connect(self) -> sqlite3.Connection:
+        uri = self.path.absolute().as_uri()
+        options = {"timeout": 60, "isolation_level": None, "check_same_thread": False, "uri": True}
+        try:
+            con = sqlite3.connect(f"{uri}?mode={'ro' if self.read_only else 'rw'}", **options)  # type: ignore[call-overload]
+            if self.read_only:
+                try:
+                    con.execute("select 1 from sqlite_master").fetchone()
+                except sqlite3.OperationalError:  # a folder that cannot be written has no room for the -shm file
+                    con.close()
+                    con = sqlite3.connect(f"{uri}?immutable=1", **options)  # type: ignore[call-overload]
+            else:
+                con.execute("pragma synchronous = full")
+                con.execute("pragma wal_autocheckpoint = 10000")
+            con.execute("pragma cache_size = -32000")
+            con.execute("pragma mmap_size = 1073741824")
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"the call store {self.path} cannot be opened: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+        return con
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection().execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"the call store {self.path} cannot be read: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+
+    def _verify(self) -> None:
+        size = self.path.stat().st_size
+        if size == 0:
+            raise self._damaged("the file is empty")
+        [(application,)] = self._rows("pragma application_id")
+        [(version,)] = self._rows("pragma user_version")
+        if application != _APPLICATION_ID:
+            raise StoreError(f"{self.path} is an SQLite file, but no call store", hint="set calls: {store: ...} in bclust.yml")
+        if version != _FORMAT:
+            raise StoreError(f"the call store {self.path} has format {version}; this bclust reads format {_FORMAT}")
+        [(pages,)], [(page_size,)] = self._rows("pragma page_count"), self._rows("pragma page_size")
+        wal = self.path.with_name(self.path.name + "-wal")
+        if size < pages * page_size and not (wal.exists() and wal.stat().st_size):
+            raise self._damaged(f"{size} bytes where there should be {pages * page_size}")
+        if size <= _CHECK_BELOW:
+            self.check()
+
+    def _damaged(self, why: str) -> StoreError:
+        return StoreError(
+            f"the call store {self.path} is damaged: {why}",
+            hint=f"nothing was changed. Restore a copy, or rescue what can be read (sqlite3 {self.path.name} .recover) "
+            "and keep it: the answers in it were paid for",
+        )
+
+    def _enqueue(self, sql: str, row: tuple[Any, ...], on_commit: Callable[[], None] | None) -> None:
+        if self._failure:
+            raise self._failure
+        if self.read_only:
+            raise StoreError(f"the call store {self.path} was opened for reading only")
+        if self._writer is None:
+            with self._lock:
+                if self._writer is None:
+                    self._writer = threading.Thread(target=self._write, name="call store writer", daemon=True)
+                    self._writer.start()
+        self._queue.put((sql, row, on_commit))
+
+    def _write(self) -> None:
+        """The writer thread: one transaction for all that has arrived."""
+        try:
+            con = self._connect()
+        except StoreError as error:
+            self._failure = error
+            return
+        try:
+            while True:
+                items = [self._queue.get()]
+                with contextlib.suppress(queue.Empty):
+                    while len(items) < _AT_ONCE:
+                        items.append(self._queue.get_nowait())
+                rows = [(sql, row) for sql, row, _ in items if row]
+                if rows and not self._failure:
+                    self._commit(con, rows)
+                for sql, row, on_commit in items:
+                    if on_commit and not (row and self._failure):
+                        on_commit()
+                    if sql == "close":
+                        return
+        finally:
+            con.close()
+
+    def _commit(self, con: sqlite3.Connection, rows: list[tuple[str, tuple[Any, ...]]]) -> None:
+        try:
+            con.execute("begin immediate")
+            for sql, row in rows:
+                con.execute(sql, row)
+            con.execute("commit")
+        except sqlite3.Error as error:
+            self._failure = StoreError(
+                f"{len(rows)} answers could not be written to the call store {self.path}: {error}",
+                hint="no further calls are made until it can be written",
+            )
+            with contextlib.suppress(sqlite3.Error):
+                con.execute("rollback")
+
+
+@contextlib.contextmanager
+def _transaction(con: sqlite3.Connection, store: CallStore) -> Iterator[None]:
+    """All or nothing."""
+    try:
+        con.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            con.execute("rollback")
+            raise
+        con.execute("commit")
+    except sqlite3.Error as error:
+        raise StoreError(f"the call store {store.path} cannot be written: {error}") from error
+
+
+def _create(path: Path) -> None:
+    """Make an empty store in one step, so that an empty file is never a new store but always a damaged one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new-{os.getpid()}-{threading.get_ident()}")
+    try:
+        con = sqlite3.connect(new, isolation_level=None)
+        con.executescript(_SCHEMA)
+        con.close()
+        with contextlib.suppress(FileExistsError):  # another process was first: its store is as good
+            os.link(new, path)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"the call store {path} cannot be created: {error}") from error
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _in_lists(keys: Sequence[bytes]) -> Iterator[tuple[list[bytes], str]]:
+    """Keys in groups of few different sizes (so that SQLite's statements are reused), with as many question marks."""
+    for start in range(0, len(keys), _AT_ONCE):
+        some = list(keys[start : start + _AT_ONCE])
+        size = min(_AT_ONCE, 1 << (len(some) - 1).bit_length())
+        some += [some[-1]] * (size - len(some))
+        yield some, ",".join("?" * size)

@@ -1,0 +1,452 @@
+"""Paid functions: collect what a query asks, make the calls outside of it, and answer the query from the store.
+
+SQL reaches a paid function in look-up mode: a stored answer is given at once, a question that has none is recorded and is
+NULL for now. ``CallDesk.answer`` then makes all recorded calls at full concurrency; the query is run again and finds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import re
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bclust.call_lanes import Budget, LaneRun, Progress
+from bclust.call_store import Call, CallStore, Stored, key_prefix, microseconds
+from bclust.errors import FunctionError
+from bclust.functions import Answer, Caller, Context, Function, Lane, arrow_type, struct_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    import numpy as np
+    import pyarrow as pa
+
+__all__ = ["Budget", "CallDesk", "CallStore", "LaneEstimate", "Progress", "Summary"]
+
+_TICK = 0.1  # seconds between two looks at the stop flag, and between two events
+_STORED_FIELDS = {name: i for i, name in enumerate(Stored._fields)}
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
+_SHORTEST_SECRET = 8  # shorter values are placeholders such as EMPTY, which may well be words of an answer
+
+LaneName = tuple[str, str]  # function, lane
+
+
+class LaneEstimate(NamedTuple):
+    """What one lane of one function will be asked. ``cost_usd`` is None where the price is unknown."""
+
+    function: str
+    lane: str
+    new: int
+    stored: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+
+
+@dataclass
+class Summary:
+    """What ``CallDesk.answer`` did. ``remaining`` calls were not made: interrupted, or beyond the budget (``exhausted``).
+
+    ``errors`` counts the messages of failed calls per function and lane; ``fatal`` has the message that ended a lane.
+    """
+
+    answered: int = 0
+    failed: int = 0
+    retries: int = 0
+    remaining: int = 0
+    cost_usd: float = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    exhausted: bool = False
+    errors: dict[LaneName, dict[str, int]] = field(default_factory=dict)
+    fatal: dict[LaneName, str] = field(default_factory=dict)
+    lanes: list[Progress] = field(default_factory=list)
+
+
+class CallDesk:
+    """The paid calls of one build or one plan.
+
+    ``refresh`` names functions whose stored answers are not used: what this build needs is asked again. With ``offline``
+    a call that failed when it was last made fails again with the same message, and any other missing call is an error.
+    """
+
+    def __init__(self, store: CallStore, context: Context, *, offline: bool = False, refresh: Collection[str] = ()) -> None:
+        self.store = store
+        self.context = context
+        self.offline = offline
+        self.refresh = frozenset(refresh)
+        self.new = 0
+        self.failed = 0
+        self.cost = 0.0
+        self.looked_up = 0
+        self.hits = 0
+        self.unanswered: Counter[str] = Counter()
+        self._started = microseconds()
+        self._lock = threading.Lock()
+        self._functions: dict[str, Function] = {}
+        self._callers: dict[str, Caller] = {}
+        self._lanes: dict[LaneName, Lane] = {}
+        self._misses: dict[LaneName, dict[bytes, str]] = {}
+        self._failures: dict[bytes, str] = {}
+        self._found: dict[LaneName, bytearray] = {}  # the first 8 bytes of each key found, for counting distinct ones
+        self._secrets = _secrets(context)
+
+    # --- look-up mode ------------------------------------------------------------------------------------------
+
+    def arrow_function(self, function: Function) -> Callable[..., pa.Array]:
+        """What DuckDB calls: Arrow columns in, one Arrow column of stored answers out. May run in several threads.
+
+        NULL means: nothing to ask (a required argument is NULL, or the function says so), or not asked yet.
+        """
+        assert function.signature is not None
+        self._functions[function.name] = function
+        caller = self._caller(function.name)
+        to_arrow = _converter(function)
+        required = [i for i, p in enumerate(function.signature.parameters) if p.default is None]
+        prefix = key_prefix(function.name, function.version)
+        sha256, request = hashlib.sha256, caller.request
+
+        def look_up(*columns: Any) -> pa.Array:
+            arrays = [c.combine_chunks() if hasattr(c, "combine_chunks") else c for c in columns]
+            incomplete = any(arrays[i].null_count for i in required)
+            keys: list[bytes] = []
+            asked: dict[bytes, tuple[str, str]] = {}
+            for row in zip(*map(_values, arrays), strict=True):
+                if incomplete and any(row[i] is None for i in required):
+                    keys.append(b"")
+                    continue
+                question = request(*row)
+                if question is None:
+                    keys.append(b"")
+                    continue
+                key = sha256(f"{prefix}{question.payload}]".encode()).digest()
+                asked[key] = question
+                keys.append(key)
+            found, errors = self._settle(function.name, asked)
+            self._count(function.name, len(keys), sum(key in found for key in keys), _null_rows(arrays, required))
+            return to_arrow([found.get(key) for key in keys], [errors.get(key) for key in keys] if errors else None)
+
+        return look_up
+
+    def _settle(self, function: str, asked: Mapping[bytes, tuple[str, str]]) -> tuple[dict[bytes, Stored], dict[bytes, str]]:
+        """Stored answers and failures of this build; all other questions are recorded as missing."""
+        found = self.store.lookup(list(asked))
+        if function in self.refresh:
+            found = {key: stored for key, stored in found.items() if stored.answered_at >= self._started}
+        missing = [key for key in asked if key not in found]
+        errors: dict[bytes, str] = {}
+        if self.offline and missing:
+            errors.update(self.store.errors(missing))
+        with self._lock:
+            for key in missing:
+                if key in self._failures:
+                    errors[key] = self._failures[key]
+                elif key not in errors:
+                    lane, payload = asked[key]
+                    self._misses.setdefault((function, lane), {})[key] = payload
+            for found_key, stored in found.items():
+                if stored.answered_at < self._started:
+                    self._found.setdefault((function, asked[found_key][0]), bytearray()).extend(found_key[:8])
+        return found, errors
+
+    def _count(self, function: str, rows: int, hits: int, nulls: int) -> None:
+        with self._lock:
+            self.looked_up += rows
+            self.hits += hits
+            if nulls:
+                self.unanswered[function] += nulls
+
+    def start_pass(self) -> None:
+        """Forget the counters of the last pass over a query: rows looked up, hits, unanswered. Misses stay until answered."""
+        with self._lock:
+            self.looked_up = self.hits = 0
+            self.unanswered.clear()
+
+    def drop_misses(self) -> None:
+        """Forget the recorded misses, as when the query that asked them failed."""
+        with self._lock:
+            self._misses.clear()
+
+    @property
+    def misses(self) -> Counter[LaneName]:
+        """How many calls are missing, per function and lane; ``misses.total()`` for all."""
+        with self._lock:
+            return Counter({lane: len(calls) for lane, calls in self._misses.items() if calls})
+
+    @property
+    def cached_by_lane(self) -> Counter[LaneName]:
+        """How many different answers came from earlier builds, per function and lane."""
+        import numpy as np
+
+        with self._lock:
+            return Counter({lane: len(np.unique(np.frombuffer(bytes(keys), np.uint64))) for lane, keys in self._found.items()})
+
+    @property
+    def cached(self) -> int:
+        """How many different answers came from earlier builds."""
+        return self.cached_by_lane.total()
+
+    # --- plan --------------------------------------------------------------------------------------------------
+
+    def estimate(self) -> list[LaneEstimate]:
+        """What the recorded misses will need. Spends nothing, and needs no key."""
+        means = self.store.mean_output_tokens()
+        stored = self.cached_by_lane
+        with self._lock:
+            misses = {lane: list(calls.values()) for lane, calls in self._misses.items()}
+        rows = []
+        for name in sorted({*misses, *stored}):
+            payloads = misses.get(name, [])
+            lane = self._lane(name)
+            estimates = [lane.estimate(payload) for payload in payloads]
+            tokens_in = sum(e.input_tokens for e in estimates)
+            tokens_out = sum(e.output_tokens for e in estimates)
+            costs = [e.cost_usd for e in estimates if e.cost_usd is not None]
+            cost = sum(costs) if len(costs) == len(estimates) else None
+            if name in means and tokens_out:
+                tokens_out = min(tokens_out, round(means[name] * len(payloads)))
+            price = getattr(lane, "price", None)
+            if price is not None:
+                cost = price(tokens_in, tokens_out)
+            rows.append(LaneEstimate(*name, len(payloads), stored[name], tokens_in, tokens_out, cost))
+        return rows
+
+    # --- build -------------------------------------------------------------------------------------------------
+
+    def answer(self, *, on_event: Callable[[Progress], None], stop: threading.Event, budget: Budget | None = None) -> Summary:
+        """Make all recorded calls; each answer is durable the moment it is counted.
+
+        ``stop`` ends it early: no new calls, those under way are kept. What failed is answered with its error by the next
+        pass of this build, and asked again by the next build.
+
+        Raises:
+            FunctionError: offline, and something is missing; or a lane's settings cannot work.
+            BudgetError: a maximal cost is set, and the price of a lane is unknown.
+            StoreError: an answer could not be stored.
+        """
+        self._drop_answered()
+        if self.offline and self._misses:
+            raise self._offline_error()
+        calls = {name: self._calls(name, misses) for name, misses in self._misses.items()}
+        lanes = {name: self._lane(name) for name in calls}
+        for function in self.refresh & {function for function, _ in calls}:
+            self.store.forget(function, (c.key for (f, _), some in calls.items() if f == function for c in some))
+        runs = self._runs(calls, lanes, stop, budget or Budget())
+        for run in runs:
+            run.check_price()
+        asyncio.run(_make(runs, on_event, stop))
+        self.store.flush()
+        return self._summary(runs, stop)
+
+    def _runs(
+        self, calls: Mapping[LaneName, list[Call]], lanes: Mapping[LaneName, Lane], stop: threading.Event, budget: Budget
+    ) -> list[LaneRun]:
+        runs: list[LaneRun] = []
+
+        def on_room() -> None:
+            for run in runs:
+                run.pump()
+
+        def fail(call: Call, message: str, tries: int) -> None:
+            message = self._scrubbed(message)
+            self._failures[call.key] = message
+            if tries:
+                self.store.record_error(call, message, tries)
+
+        runs.extend(
+            LaneRun(*name, lanes[name], some, self._put, fail, stop, budget, on_room)
+            for name, some in sorted(calls.items())
+            if some
+        )
+        return runs
+
+    def _put(self, call: Call, answer: Answer, on_commit: Callable[[], None]) -> None:
+        if isinstance(answer.value, str):
+            answer.value = self._scrubbed(answer.value)
+        if answer.detail:
+            answer.detail = self._scrubbed(answer.detail)
+        self.store.put(call, answer, on_commit)
+
+    def _scrubbed(self, text: str) -> str:
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, "[secret]")
+        return text
+
+    def _summary(self, runs: Sequence[LaneRun], stop: threading.Event) -> Summary:
+        summary = Summary()
+        for run in runs:
+            name = (run.function, run.name)
+            summary.lanes.append(run.progress())
+            summary.answered += run.done
+            summary.failed += run.failed
+            summary.retries += run.retries
+            summary.cost_usd += run.cost
+            summary.tokens += run.tokens
+            summary.seconds = max(summary.seconds, run.seconds)
+            summary.exhausted |= run.exhausted
+            if run.messages:
+                summary.errors[name] = {self._scrubbed(m): n for m, n in run.messages.items()}
+            if run.fatal:
+                summary.fatal[name] = self._scrubbed(run.fatal)
+        self._drop_answered()
+        summary.remaining = self.misses.total()
+        summary.interrupted = stop.is_set() and summary.remaining > 0
+        self.new += summary.answered
+        self.failed += summary.failed
+        self.cost += summary.cost_usd
+        return summary
+
+    def _drop_answered(self) -> None:
+        """Strike off what is answered by now (by this process or another) or has failed."""
+        with self._lock:
+            for (function, lane), calls in self._misses.items():
+                known = self.store.lookup(list(calls))
+                if function in self.refresh:
+                    known = {key: stored for key, stored in known.items() if stored.answered_at >= self._started}
+                self._misses[function, lane] = {k: p for k, p in calls.items() if k not in known and k not in self._failures}
+            self._misses = {name: calls for name, calls in self._misses.items() if calls}
+
+    def _calls(self, name: LaneName, misses: Mapping[bytes, str]) -> list[Call]:
+        function, lane = name
+        version = self._functions[function].version
+        return [Call(key, function, version, lane, payload) for key, payload in misses.items()]
+
+    def _offline_error(self) -> FunctionError:
+        missing = self.misses
+        parts = ", ".join(f"{n:,} of {function} by {lane}" for (function, lane), n in sorted(missing.items()))
+        return FunctionError(
+            f"{missing.total():,} answers are not stored: {parts}",
+            hint="bclust build (without --offline) asks for them; bclust calls import FILE brings answers that others have",
+        )
+
+    def _caller(self, function: str) -> Caller:
+        if function not in self._callers:
+            self._callers[function] = self._functions[function].target(self.context)
+        return self._callers[function]
+
+    def _lane(self, name: LaneName) -> Lane:
+        if name not in self._lanes:
+            self._lanes[name] = self._caller(name[0]).lane(name[1])
+        return self._lanes[name]
+
+
+async def _make(runs: Sequence[LaneRun], on_event: Callable[[Progress], None], stop: threading.Event) -> None:
+    """Run all lanes side by side; the first that breaks stops the others, whose calls under way still arrive."""
+    tasks = [asyncio.create_task(run.run()) for run in runs]
+    shown = itertools.cycle(runs)
+    try:
+        while not all(task.done() for task in tasks):
+            await asyncio.wait(tasks, timeout=_TICK)
+            if stop.is_set() or any(task.done() and task.exception() for task in tasks):
+                for run in runs:
+                    run.halt()
+            on_event(next(shown).progress())
+        for run in runs:
+            on_event(run.progress())
+    finally:
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(run.lane.close() for run in runs), return_exceptions=True)
+    for task in tasks:
+        task.result()
+
+
+# --- from stored answers to Arrow ------------------------------------------------------------------------------
+
+
+def _values(array: Any) -> Iterable[Any]:
+    """The values of a column as Python objects."""
+    if array.null_count == len(array):
+        return itertools.repeat(None, len(array))
+    return array.to_pylist()
+
+
+def _null_rows(arrays: Sequence[Any], required: Sequence[int]) -> int:
+    """How many rows lack a required argument."""
+    import pyarrow.compute as pc
+
+    incomplete = [arrays[i].is_null() for i in required if arrays[i].null_count]
+    if not incomplete:
+        return 0
+    either = incomplete[0]
+    for mask in incomplete[1:]:
+        either = pc.or_(either, mask)
+    return int(either.true_count)
+
+
+def _converter(function: Function) -> Callable[[list[Stored | None], list[str | None] | None], pa.Array]:
+    """How stored answers (None: no row) and failures become one column of the declared type."""
+    import pyarrow as pa
+
+    assert function.signature is not None
+    returns = function.signature.returns
+    fields = struct_fields(returns)
+    if not fields:
+        convert = _answer_converter(function.name, returns)
+        return lambda stored, _: convert([s[0] if s else None for s in stored])
+    type_ = arrow_type(returns)
+    answers = [name for name, _ in fields if name != "error" and (name == "value" or name not in _STORED_FIELDS)]
+    if len(answers) != 1:
+        raise FunctionError(f"{function.name} must return one field that is the answer, not {len(answers)}: {returns}")
+    convert = _answer_converter(function.name, dict(fields)[answers[0]])
+    at = [(name, _STORED_FIELDS.get(name, 0), type_.field(name).type) for name, _ in fields]
+    nothing: tuple[Any, ...] = (None,) * len(Stored._fields)
+
+    def to_arrow(stored: list[Stored | None], errors: list[str | None] | None) -> pa.Array:
+        columns = list(zip(*(s or nothing for s in stored), strict=True)) or [()] * len(nothing)
+        children = []
+        for name, i, field_type in at:
+            if name == "error":
+                children.append(pa.array(errors, pa.string()) if errors else pa.nulls(len(stored), pa.string()))
+            elif name == answers[0]:
+                children.append(convert(columns[0]))
+            else:
+                children.append(pa.array(columns[i], field_type))
+        absent = [s is None for s in stored]
+        if errors:
+            absent = [missing and error is None for missing, error in zip(absent, errors, strict=True)]
+        return pa.StructArray.from_arrays(children, fields=list(type_), mask=pa.array(absent, pa.bool_()))
+
+    return to_arrow
+
+
+def _answer_converter(function: str, type_: str) -> Callable[[Sequence[Any]], pa.Array]:
+    import pyarrow as pa
+
+    if type_ in ("VARCHAR", "JSON", "BLOB"):
+        target = arrow_type(type_)
+        return lambda values: pa.array(values, target)
+    if type_ == "FLOAT[]":
+        return _vectors
+    raise FunctionError(f"{function} returns {type_}; an answer is VARCHAR, JSON, BLOB or FLOAT[]")
+
+
+def _vectors(values: Sequence[bytes | None]) -> pa.Array:
+    """float32 bytes as lists of numbers."""
+    import numpy as np
+    import pyarrow as pa
+
+    lengths = np.fromiter((len(v) // 4 if v else 0 for v in values), np.int32, len(values))
+    offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
+    numbers: np.ndarray = np.frombuffer(b"".join(v for v in values if v), np.float32)
+    mask = pa.array([v is None for v in values], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers), mask=mask)
+
+
+def _secrets(context: Context) -> list[str]:
+    """Values that must never be stored: of variables named like secrets, and of those that a seed's ``..._env`` names."""
+    named = {
+        str(value)
+        for rows in context.seeds.values()
+        for row in rows
+        for key, value in row.items()
+        if value and key.endswith("_env")
+    }
+    values = {value for name, value in context.env.items() if name in named or _SECRET_NAME.search(name)}
+    return sorted((v for v in values if len(v) >= _SHORTEST_SECRET), key=len, reverse=True)

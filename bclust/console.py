@@ -1,0 +1,305 @@
+"""All terminal output: progress and words on stderr, data on stdout. Live lines on a terminal, plain ones elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bclust.results import (
+    CallCount,
+    Calling,
+    Event,
+    Finished,
+    NodePlan,
+    Note,
+    Plan,
+    Planned,
+    Result,
+    Run,
+    Started,
+    Status,
+    totals,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rich.live import Live
+
+    from bclust.errors import BclustError
+
+_STYLE = {
+    Status.SUCCESS: ("OK", "green"), Status.PASS: ("PASS", "green"), Status.REUSED: ("REUSED", "dim"),
+    Status.PARTIAL: ("PARTIAL", "yellow"), Status.WARN: ("WARN", "yellow"), Status.SKIPPED: ("SKIP", "yellow"),
+    Status.ERROR: ("ERROR", "red"), Status.FAIL: ("FAIL", "red"),
+}  # fmt: skip
+
+
+class Terminal:
+    """Prints events. ``quiet`` keeps only warnings, errors and the last line; ``verbose`` adds passing tests and reasons."""
+
+    def __init__(self, title: str = "", *, budget: float | None = None, quiet: bool = False, verbose: bool = False) -> None:
+        self.title = title
+        self.budget = budget
+        self.err = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.quiet = quiet
+        self.verbose = verbose
+        self._live: Live | None = None
+        self._lanes: dict[str, Any] = {}
+        self._printed: dict[str, int] = {}
+        self._node = ""
+
+    # --- a build -----------------------------------------------------------------------------------------------
+
+    def show(self, event: Event) -> None:
+        """Print one event."""
+        if isinstance(event, Calling):
+            self._calling(event)
+        elif isinstance(event, Started):
+            self._node = event.name
+        elif isinstance(event, Finished):
+            self._stop_live()
+            self._finished(event)
+        elif isinstance(event, Note):
+            self._stop_live()
+            self._say(
+                f"[yellow]warning:[/] {escape(event.text)}" if event.level == "warn" else escape(event.text),
+                always=event.level == "warn",
+            )
+        elif isinstance(event, Planned):
+            self._header(event.plan)
+
+    def _header(self, plan: Plan) -> None:
+        """One line: what will happen and what it will cost."""
+        build = len(plan.to_build)
+        parts = [self.title, f"{len(plan.nodes)} nodes: {len(plan.nodes) - build} unchanged, {build} to build"]
+        parts.append(f"{plan.new:,} new calls, {plan.stored:,} stored")
+        if plan.new:
+            parts.append("est. " + money(plan.cost_usd) + (f" of {money(self.budget)}" if self.budget is not None else ""))
+        self._say("[bold]" + escape(" · ".join(parts)) + "[/]")
+        for node in plan.nodes:
+            if node.waits_for:
+                self._say(f"  [dim]{escape(_waiting(node))}[/]")
+
+    def _finished(self, event: Finished) -> None:
+        r = event.result
+        is_test = r.resource_type in ("test", "unit_test")
+        quiet_test = is_test and r.status in (Status.PASS, Status.REUSED)
+        if (quiet_test or r.status is Status.REUSED) and not self.verbose and (is_test or self.quiet):
+            return
+        word, style = _STYLE[r.status]
+        kind = {"test": "test ", "unit_test": "unit test ", "model": ""}.get(r.resource_type, f"{r.resource_type} ")
+        what = f"{kind}{r.name}" + (f" on {r.node}" if r.resource_type == "test" else "")
+        facts = [
+            f"{r.rows:,} rows" if r.rows is not None else "",
+            _calls(r.calls),
+            duration(r.seconds) if r.seconds >= 0.05 else "",
+        ]
+        facts.append(r.message if r.status is Status.SKIPPED or (r.message and self.verbose and not r.failed) else "")
+        if r.status in (Status.PARTIAL, Status.WARN):
+            facts.append(r.message.split("\n")[0])
+        index = f"{event.index:>{len(str(event.total))}}/{event.total}"
+        self._say(
+            f"{index} [{style}]{word:<7}[/] {escape(what):<34} [dim]{escape('  '.join(f for f in facts if f))}[/]",
+            always=r.status is not Status.REUSED and not quiet_test,
+        )
+
+    def _calling(self, event: Calling) -> None:
+        progress = event.progress
+        self._lanes[f"{progress.function} {progress.lane}"] = progress
+        if not self.err.is_terminal:
+            self._plain_progress(progress)
+            return
+        if self._live is None:
+            from rich.live import Live
+
+            self._live = Live(console=self.err, refresh_per_second=8, transient=True)
+            self._live.start()
+        self._live.update(_progress_table(self._node, self._lanes.values()))
+
+    def _plain_progress(self, p: Any) -> None:
+        """A line every 10 %."""
+        key = f"{self._node} {p.function} {p.lane}"
+        tenth = 10 * p.done // p.total if p.total else 10
+        if tenth > self._printed.get(key, 0):
+            self._printed[key] = tenth
+            self._say(escape(f"      {self._node}  {p.lane}  {p.done:,}/{p.total:,}  {_rate(p)}"))
+
+    def _stop_live(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        self._lanes.clear()
+
+    def close(self) -> None:
+        """Take the live lines away."""
+        self._stop_live()
+
+    def recap(self, run: Run, *, next_commands: Sequence[str] = ()) -> None:
+        """What went wrong, where, and the last line."""
+        self._stop_live()
+        for r in run.results:
+            if r.failed or r.status in (Status.WARN, Status.PARTIAL):
+                self._problem(r)
+        t = totals(run.results)
+        counts = f"PASS={t.passed} WARN={t.warned} ERROR={t.errors} SKIP={t.skipped} REUSED={t.reused} TOTAL={t.total}"
+        calls = f"calls {t.calls_new:,} new, {t.calls_cached:,} cached, {t.calls_failed:,} failed"
+        self.err.print(f"[bold]Done.[/] {counts} · {calls} · {money(t.cost_usd)} · {duration(run.elapsed)}")
+        if next_commands and not self.quiet:
+            self.err.print("[dim]next:[/] " + " · ".join(escape(c) for c in next_commands))
+
+    def _problem(self, r: Result) -> None:
+        word, style = _STYLE[r.status]
+        place = f"{r.where}: " if r.where and r.failed else ""
+        self.err.print(f"[{style}]{word}[/] {escape(r.name)}: {escape(place + r.message)}")
+        if r.hint:
+            self.err.print(f"  [bold]{escape(r.hint)}[/]")
+
+    def _say(self, text: str, *, always: bool = False) -> None:
+        if always or not self.quiet:
+            self.err.print(text)
+
+    # --- a plan ------------------------------------------------------------------------------------------------
+
+    def plan(self, plan: Plan, *, why: bool) -> None:
+        """The plan on stdout: a line per node, then one per language model."""
+        out = Console(soft_wrap=True, highlight=False)
+        for node in plan.nodes:
+            mark, style = ("=", "dim") if node.action == "reuse" else ("~", "yellow")
+            notes = [f"required by {node.required_by}"] if node.required_by and node.action == "build" else []
+            if node.reasons:
+                notes.insert(0, "; ".join(node.reasons) if why else node.reasons[0].split(":")[0])
+            if node.action == "reuse" and not why:
+                continue
+            out.print(f"[{style}]{mark} {escape(node.name):<32}[/] {escape(' · '.join(notes) or 'unchanged')}")
+            for c in node.calls:
+                out.print(f"    {escape(c.function)} {escape(c.lane):<24} {c.new:,} new, {c.cached:,} stored" + _tokens(c))
+            if node.waits_for:
+                out.print(f"    [dim]{escape(_waiting(node))}[/]")
+        unchanged = len(plan.nodes) - len(plan.to_build)
+        for note in plan.notes:
+            out.print(escape(note))
+        counts = f"{len(plan.to_build)} to build, {unchanged} unchanged"
+        out.print(f"[bold]Plan:[/] {counts} · {plan.new:,} new calls, {plan.stored:,} stored · est. {money(plan.cost_usd)}")
+
+    # --- errors ------------------------------------------------------------------------------------------------
+
+    def error(self, error: BclustError) -> None:
+        """What happened, where, and what to do."""
+        self._stop_live()
+        place = f"{error.where}: " if error.where else ""
+        self.err.print(f"[red]error:[/] {escape(place + error.message)}")
+        if error.hint:
+            self.err.print(f"  [bold]{escape(error.hint)}[/]")
+
+
+def _progress_table(node: str, lanes: Iterable[Any]) -> Table:
+    from rich.progress_bar import ProgressBar
+
+    table = Table.grid(padding=(0, 2))
+    for p in lanes:
+        table.add_row(
+            f"     [bold]RUN[/] {escape(node)}",
+            escape(p.lane),
+            ProgressBar(p.total or 1, p.done, width=16),
+            f"{p.done:,}/{p.total:,}",
+            escape(_rate(p)),
+        )
+    return table
+
+
+def _rate(p: Any) -> str:
+    parts = [f"{p.per_second:,.0f}/s"]
+    if p.eta_s is not None and p.done < p.total:
+        parts.append(f"{duration(p.eta_s)} left")
+    parts += [f"{p.tokens / 1e6:.2f}M tok" if p.tokens else "", money(p.cost_usd) if p.cost_usd else ""]
+    parts += [f"{p.retries} retries" if p.retries else "", f"{p.failed} failed" if p.failed else ""]
+    return "  ".join(part for part in parts if part)
+
+
+def _calls(calls: Sequence[CallCount]) -> str:
+    new, cached = sum(c.new for c in calls), sum(c.cached for c in calls)
+    if not new and not cached:
+        return ""
+    cost = sum(c.cost_usd or 0 for c in calls)
+    return f"{new:,} calls, {cached:,} stored" + (f"  {money(cost)}" if cost else "")
+
+
+def _waiting(node: NodePlan) -> str:
+    bound = f"at most {node.at_most:,} calls; " if node.at_most is not None else ""
+    if node.waits_for == node.name:
+        return f"{node.name}: {bound}known when its inputs are built"
+    return f"{node.name}: {bound}calls are known when {node.waits_for} is built"
+
+
+def _tokens(c: CallCount) -> str:
+    if not c.new:
+        return ""
+    return f"   ≈ {c.tokens / 1e3:,.1f}k tokens   ≈ {money(c.cost_usd)}"
+
+
+def money(usd: float | None) -> str:
+    """US dollars; unknown is said, never guessed.
+
+    >>> money(1.234), money(0.0012), money(None)
+    ('$1.23', '$0.0012', 'unknown cost')
+    """
+    if usd is None:
+        return "unknown cost"
+    return f"${usd:,.2f}" if usd == 0 or usd >= 0.01 else f"${usd:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(0.4), duration(75), duration(3700)
+    ('0.4s', '1m 15s', '1h 1m')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m {rest}s" if minutes < 60 else f"{minutes // 60}h {minutes % 60}m"
+
+
+# --- data on stdout --------------------------------------------------------------------------------------------
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], format_: str) -> None:
+    """Rows as a table, CSV or JSON."""
+    if format_ == "json":
+        json.dump([dict(r) for r in rows], sys.stdout, default=str, ensure_ascii=False, indent=1)
+        sys.stdout.write("\n")
+    elif format_ == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        if rows:
+            writer.writerow(rows[0].keys())
+        writer.writerows(row.values() for row in rows)
+    else:
+        out = Console(highlight=False)
+        table = Table(show_edge=False, header_style="bold", pad_edge=False)
+        for name in rows[0] if rows else ["no rows"]:
+            numeric = bool(rows) and all(isinstance(r[name], int | float) or r[name] is None for r in rows)
+            table.add_column(escape(str(name)), justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(_cell(v)) for v in row.values()))
+        out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def print_text(text: str) -> None:
+    """Plain text on stdout."""
+    sys.stdout.write(text.rstrip("\n") + "\n")

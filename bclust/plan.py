@@ -1,0 +1,202 @@
+"""What a build would do, why, and how many calls it would pay for. Nothing is spent and nothing is written."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bclust.errors import BclustError, ProjectError
+from bclust.functions import FITTED
+from bclust.materializations import typed_seed
+from bclust.nodes import MODEL, SEED, SOURCE, Node
+from bclust.results import CallCount, NodePlan, Plan
+from bclust.sources import SOURCE_COLUMNS, read_source, seed_to_arrow
+from bclust.state import Record, fingerprint, read_records, reasons
+from bclust.warehouse import Warehouse, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bclust.calls import CallDesk
+    from bclust.manifest import Manifest
+    from bclust.selector import Selection
+    from bclust.session import Session
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to look at, in building order, and who needs what was not selected."""
+
+    names: tuple[str, ...]
+    required_by: Mapping[str, str] = field(default_factory=dict)
+
+
+def wanted_nodes(manifest: Manifest, selection: Selection, *, no_upstream: bool = False) -> Wanted:
+    """The selected nodes, and unless ``no_upstream`` all that they need."""
+    graph = manifest.graph
+    required: dict[str, str] = {}
+    if not no_upstream:
+        for name in graph.sorted(selection.nodes):
+            for ancestor in graph.ancestors(name) - selection.nodes:
+                required.setdefault(ancestor, name)
+    return Wanted(tuple(graph.sorted({*selection.nodes, *required})), required)
+
+
+def make_plan(session: Session, selection: Selection, *, full_refresh: bool = False, no_upstream: bool = False) -> Plan:
+    """The plan for a selection.
+
+    The numbers of calls are exact for a model whose inputs are fresh or can be computed without a call; for the others
+    the plan names the model that must be built first.
+    """
+    manifest, records = session.manifest, read_records(session.warehouse)
+    wanted = wanted_nodes(manifest, selection, no_upstream=no_upstream)
+    stale = stale_nodes(manifest, wanted, records, selection if full_refresh else None)
+    counted: dict[str, NodePlan] = {}
+    if any(stale.values()):
+        check_binding(session, wanted.names)
+        counted = _count_calls(session, wanted, stale)
+    plans = []
+    for name in wanted.names:
+        base = counted.get(name, NodePlan(name, "build" if stale[name] else "reuse"))
+        plans.append(
+            NodePlan(name, base.action, stale[name], wanted.required_by.get(name), base.calls, base.at_most, base.waits_for)
+        )
+    return Plan(tuple(plans))
+
+
+def stale_nodes(
+    manifest: Manifest, wanted: Wanted, records: Mapping[str, Record], refreshed: Selection | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Why each wanted node must be built; () for a fresh one. A node below a stale one counts as stale."""
+    versions = {name: record.data_version for name, record in records.items()}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in wanted.names:
+        node = manifest.nodes[name]
+        why = reasons(node, fingerprint(node, manifest, versions), records.get(name))
+        if not why and refreshed is not None and name in refreshed.nodes:
+            why = ("full refresh",)
+        parents = [p for p in node.depends_on if found.get(p)]
+        if not why and parents and node.config.get("stale_on") != "code":
+            why = ("inputs are rebuilt: " + ", ".join(parents),)
+        found[name] = why
+    return found
+
+
+# --- a scratch database beside the working one -----------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def scratch(warehouse: Warehouse) -> Iterator[str]:
+    """Work in an empty database in memory; yields the name of the working one."""
+    working = warehouse.execute("select current_database()")[0][0]
+    warehouse.execute("attach ':memory:' as __scratch (read_write); use __scratch")
+    try:
+        yield quote(working)
+    finally:
+        warehouse.execute(f"use {quote(working)}; detach __scratch")
+
+
+def check_binding(session: Session, names: Sequence[str]) -> None:
+    """Let DuckDB bind every model over empty tables: a wrong column or type is found before anything is built.
+
+    Raises:
+        ProjectError: with file:line:column.
+    """
+    warehouse, manifest = session.warehouse, session.manifest
+    session.new_desk()
+    with scratch(warehouse):
+        for name in names:
+            node = manifest.nodes[name]
+            if node.kind == SOURCE:
+                columns = ", ".join(f"{c} {t}" for c, t in SOURCE_COLUMNS.items())
+                warehouse.execute(f"create table {quote(name)} ({columns})")
+            elif node.kind == SEED:
+                load_seed(warehouse, node, quote(name))
+            else:
+                _bind(warehouse, node)
+    session.new_desk()
+
+
+def _bind(warehouse: Warehouse, node: Node) -> None:
+    try:
+        warehouse.run(f"create table {quote(node.name)} as\n", node.sql + "\nwith no data", node.where)
+    except ProjectError:
+        raise
+    except BclustError as error:
+        if error.exit_code == 130:
+            raise
+        raise ProjectError(error.message, where=error.where or node.where, hint=error.hint) from error
+
+
+def load_seed(warehouse: Warehouse, node: Node, name: str) -> None:
+    """Load a seed with its declared types. Raises ProjectError where a value is not of its type."""
+    loaded = quote(f"__raw__{node.name}")
+    warehouse.load(loaded, seed_to_arrow(node))
+    try:
+        warehouse.execute(f"create or replace table {name} as {typed_seed(node, loaded, warehouse.columns(loaded))}")
+    except BclustError as error:
+        raise ProjectError(f"seed {node.name}: {error.message}", where=node.where) from error
+    finally:
+        warehouse.execute(f"drop table {loaded}")
+
+
+# --- counting calls --------------------------------------------------------------------------------------------
+
+
+def _count_calls(session: Session, wanted: Wanted, stale: Mapping[str, tuple[str, ...]]) -> dict[str, NodePlan]:
+    """Run the paid models, and the free ones above them, in a scratch database with the functions looking up only."""
+    manifest, warehouse = session.manifest, session.warehouse
+    paid = [n for n in wanted.names if stale[n] and manifest.nodes[n].paid]
+    needed = {a for n in paid for a in manifest.graph.ancestors(n)} | set(paid)
+    unknown: dict[str, str] = {}  # name -> the node that must be built first
+    plans: dict[str, NodePlan] = {}
+    with scratch(warehouse) as working:
+        for name in (n for n in manifest.graph.sorted(needed) if n in stale or n in needed):
+            node = manifest.nodes[name]
+            if not stale.get(name):
+                warehouse.execute(f"create view {quote(name)} as from {working}.main.{quote(name)}")
+                continue
+            blocker = next((unknown[p] for p in node.depends_on if p in unknown), None)
+            if blocker is None and not node.paid and _is_heavy(node, manifest):
+                blocker = name
+            if blocker is not None:
+                unknown[name] = blocker
+                if node.paid:
+                    plans[name] = NodePlan(name, "build", waits_for=blocker)
+                continue
+            calls = _try(session, node)
+            if node.paid:
+                plans[name] = NodePlan(name, "build", calls=calls)
+            if any(c.new for c in calls):
+                unknown[name] = name
+    session.new_desk()
+    return plans
+
+
+def _try(session: Session, node: Node) -> tuple[CallCount, ...]:
+    warehouse, name = session.warehouse, quote(node.name)
+    if node.kind == SOURCE:
+        warehouse.load(name, read_source(session.manifest.config.root, node).to_arrow())
+    elif node.kind == SEED:
+        load_seed(warehouse, node, name)
+    else:
+        desk = session.new_desk()
+        warehouse.run(f"create or replace table {name} as\n", node.sql, node.where)
+        return _estimated(desk) if node.paid else ()
+    return ()
+
+
+def _estimated(desk: CallDesk) -> tuple[CallCount, ...]:
+    return tuple(
+        CallCount(e.function, e.lane, new=e.new, cached=e.stored, tokens=e.input_tokens + e.output_tokens, cost_usd=e.cost_usd)
+        for e in desk.estimate()
+    )
+
+
+def _is_heavy(node: Node, manifest: Manifest) -> bool:
+    """Fits and what is computed from them are not worth computing twice."""
+    if node.kind != MODEL:
+        return False
+    used = [manifest.functions[f] for f in node.functions]
+    return any(f.kind == "column" or (f.signature and any(p.type == FITTED for p in f.signature.parameters)) for f in used)

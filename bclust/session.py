@@ -1,0 +1,102 @@
+"""An open project: its warehouse with the project's functions in it, its call store and the desk that plans calls."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from bclust.calls import CallDesk, CallStore
+from bclust.config import plain
+from bclust.functions import Context, Function, arrow_function
+from bclust.nodes import SEED
+from bclust.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
+
+    from bclust.manifest import Manifest
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The environment, with what a .env beside bclust.yml adds to it."""
+    found = dict(os.environ)
+    path = root / ".env"
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name, equals, value = line.strip().removeprefix("export ").partition("=")
+            if equals and not name.startswith("#"):
+                found.setdefault(name.strip(), value.strip().strip("'\""))
+    return found
+
+
+class Session:
+    """What plan, build and tests work with. Close it after use."""
+
+    def __init__(
+        self, manifest: Manifest, *, warehouse: Path | None, read_only: bool = False, offline: bool = False,
+        refresh: Collection[str] = (), stop: threading.Event | None = None,
+    ) -> None:  # fmt: skip
+        self.manifest = manifest
+        self.stop = stop or threading.Event()
+        self.offline = offline
+        self.refresh = frozenset(refresh)
+        seeds = {n.name: [plain(r) for r in n.rows or ()] for n in manifest.nodes.values() if n.kind == SEED}
+        self.context = Context(root=manifest.config.root, seeds=seeds, env=environment(manifest.config.root))
+        self.store = CallStore(manifest.config.store_path, read_only=read_only)
+        self.warehouse = Warehouse(warehouse, read_only=read_only, stop=self.stop)
+        self.desk = self.new_desk()
+        self._register()
+        self.warehouse.set_variables(manifest.config.vars)
+
+    def new_desk(self) -> CallDesk:
+        """A desk with no counts yet; what SQL calls from now on goes through it."""
+        self.desk = CallDesk(self.store, self.context, offline=self.offline, refresh=self.refresh)
+        self._look_ups: dict[str, Callable[..., Any]] = {}
+        return self.desk
+
+    def _register(self) -> None:
+        functions = self.manifest.functions.values()
+        for function in (f for f in functions if f.kind != "macro"):
+            self.warehouse.register(function, self._arrow(function))
+        for function in macros_in_order(self.manifest.functions):
+            self.warehouse.register(function, None)
+
+    def _arrow(self, function: Function) -> Callable[..., Any]:
+        if function.kind != "call":
+            return arrow_function(function, self.context, self.warehouse)
+
+        def look_up(*columns: Any) -> Any:
+            if function.name not in self._look_ups:
+                self._look_ups[function.name] = self.desk.arrow_function(function)
+            return self._look_ups[function.name](*columns)
+
+        return look_up
+
+    def close(self) -> None:
+        self.warehouse.close()
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def macros_in_order(functions: Mapping[str, Function]) -> list[Function]:
+    """Macros so that each comes after those it calls."""
+    macros = {name: f for name, f in functions.items() if f.kind == "macro"}
+    ordered: dict[str, Function] = {}
+
+    def visit(name: str) -> None:
+        for other in macros:
+            if other != name and other not in ordered and f"{other}(" in (macros[name].macro_sql or ""):
+                visit(other)
+        ordered[name] = macros[name]
+
+    for name in macros:
+        if name not in ordered:
+            visit(name)
+    return list(ordered.values())

@@ -1,0 +1,286 @@
+"""Reading SQL: what a model refers to, which functions and variables it uses, and whether its calls can be planned.
+
+Pure functions over sqlglot's syntax tree. The author's own text is what runs; nothing here is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+
+from bclust.errors import Location, ProjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+VOLATILE = frozenset(
+    [
+        "random",
+        "rand",
+        "setseed",
+        "uuid",
+        "gen_random_uuid",
+        "now",
+        "today",
+        "current_timestamp",
+        "current_date",
+        "current_time",
+        "get_current_timestamp",
+        "currenttimestamp",
+        "currentdate",
+    ]
+)
+HIDDEN_INPUTS = frozenset(
+    [
+        "read_csv",
+        "read_csv_auto",
+        "sniff_csv",
+        "read_json",
+        "read_json_auto",
+        "read_json_objects",
+        "read_ndjson",
+        "read_parquet",
+        "parquet_scan",
+        "read_text",
+        "read_blob",
+        "glob",
+        "query",
+        "query_table",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A table named in a model, and where."""
+
+    name: str
+    line: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a statement is made of."""
+
+    tables: tuple[Reference, ...]
+    functions: tuple[Reference, ...]
+    variables: tuple[Reference, ...]
+    canonical: str
+
+
+def analyse(text: str, where: Location) -> Analysis:
+    """Parse one SELECT. Raises ProjectError with file:line for what cannot be parsed or is not one SELECT."""
+    tree = parse(text, where)
+    return Analysis(
+        tables=tuple(_tables(tree, where)),
+        functions=tuple(_functions(tree)),
+        variables=tuple(_variables(tree, where)),
+        canonical=canonical(tree),
+    )
+
+
+@lru_cache(maxsize=512)
+def parse(text: str, where: Location) -> exp.Expr:
+    """One SELECT as a tree, shared: do not change it."""
+    try:
+        trees = [t for t in sqlglot.parse(text, read="duckdb") if t is not None]
+    except ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        raise ProjectError(
+            f"SQL syntax: {first.get('description', str(error)).rstrip('.')}, near {first.get('highlight', '')!r}",
+            where=Location(where.path, first.get("line"), first.get("col")),
+        ) from error
+    except TokenError as error:
+        raise ProjectError(f"SQL syntax: {error}", where=where) from error
+    if len(trees) != 1:
+        raise ProjectError(f"a model is one SELECT; this file holds {len(trees)} statements", where=where)
+    tree = trees[0]
+    if not isinstance(tree, exp.Query):
+        raise ProjectError(f"a model is one SELECT; this is {tree.key.upper()}", where=where)
+    return tree
+
+
+def canonical(tree: exp.Expr) -> str:
+    """The statement without comments and layout: equal texts mean equal tables."""
+    return tree.sql(dialect="duckdb", comments=False, normalize=True)
+
+
+def digest(text: str) -> str:
+    """sha256 in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def function_name(node: exp.Expr) -> str:
+    """The name of a function as the author wrote it, in lower case."""
+    if isinstance(node, exp.Anonymous):
+        return str(node.this).lower()
+    name = node.meta.get("name") if node.meta else None
+    return str(name or (node.sql_name() if isinstance(node, exp.Func) else "")).lower()
+
+
+def _position(node: exp.Expr) -> tuple[int | None, int | None]:
+    for candidate in node.walk():
+        if "line" in candidate.meta:
+            return candidate.meta["line"], candidate.meta.get("col")
+    return None, None
+
+
+def _tables(tree: exp.Expr, where: Location) -> Iterator[Reference]:
+    """Real tables: a CTE hides a table only from its own definition on, unless it is recursive."""
+    seen: set[str] = set()
+    for table in tree.find_all(exp.Table):
+        if isinstance(table.this, exp.Func):
+            name = function_name(table.this)
+            if name in HIDDEN_INPUTS:
+                raise ProjectError(
+                    f"{name}() is an input that the runner cannot see",
+                    where=Location(where.path, *_position(table)),
+                    hint="declare the files as a source in bclust.yml and name that",
+                )
+            continue
+        if not table.name or table.db:
+            if table.db and table.db.lower() not in ("information_schema", "main"):
+                raise ProjectError(
+                    f"{table.db}.{table.name}: a model names nodes without a schema",
+                    where=Location(where.path, *_position(table)),
+                )
+            if not table.name:
+                continue
+        if table.name in seen or _is_cte(table):
+            continue
+        seen.add(table.name)
+        yield Reference(table.name, *_position(table))
+
+
+def _is_cte(table: exp.Table) -> bool:
+    """Climb to the root; a WITH on the way shows the CTEs defined before the one we came from, or all of them."""
+    name = table.name.lower()
+    node: exp.Expr = table
+    while node.parent is not None:
+        parent = node.parent
+        if isinstance(parent, exp.With):
+            earlier = takewhile(lambda cte, inside=node: cte is not inside, parent.expressions)  # type: ignore[misc]
+            if any(cte.alias.lower() == name for cte in earlier) or (parent.recursive and node.alias.lower() == name):
+                return True
+            if parent.parent is None:
+                return False
+            node = parent.parent  # the owner's WITH has just been looked at
+            continue
+        with_ = parent.args.get("with_")
+        if with_ is not None and any(cte.alias.lower() == name for cte in with_.expressions):
+            return True
+        node = parent
+    return False
+
+
+def _functions(tree: exp.Expr) -> Iterator[Reference]:
+    seen: set[str] = set()
+    for node in tree.find_all(exp.Func):
+        name = function_name(node)
+        if name and name not in seen:
+            seen.add(name)
+            yield Reference(name, *_position(node))
+
+
+def _variables(tree: exp.Expr, where: Location) -> Iterator[Reference]:
+    seen: set[str] = set()
+    for node in tree.find_all(exp.Anonymous):
+        if function_name(node) != "getvariable":
+            continue
+        argument = node.expressions[0] if node.expressions else None
+        line, column = _position(node)
+        if not isinstance(argument, exp.Literal):
+            raise ProjectError("getvariable() takes a name in quotes", where=Location(where.path, line, column))
+        if argument.name not in seen:
+            seen.add(argument.name)
+            yield Reference(argument.name, line, column)
+
+
+def is_anonymous(text: str, name: str, where: Location) -> bool:
+    """Whether sqlglot itself does not know the function ``name`` used in ``text``."""
+    return any(function_name(node) == name for node in parse(text, where).find_all(exp.Anonymous))
+
+
+# --- can the calls of a model be planned? ----------------------------------------------------------------------
+
+
+def check_calls(text: str, paid: Collection[str], where: Location) -> None:
+    """Refuse shapes in which a look-up pass would ask for more, or other, than the model needs.
+
+    Raises:
+        ProjectError: with the line of the call and "split this model".
+    """
+    tree = parse(text, where)
+    calls = [node for node in tree.find_all(exp.Func) if function_name(node) in paid]
+    if not calls:
+        return
+    for node in tree.find_all(exp.Func, exp.TableSample):
+        if isinstance(node, exp.TableSample) or function_name(node) in VOLATILE:
+            name = "sample" if isinstance(node, exp.TableSample) else f"{function_name(node)}()"
+            _refuse(node, where, f"{name} gives other rows each time, so its calls cannot be planned")
+    for with_ in tree.find_all(exp.With):
+        if with_.recursive:
+            _refuse(with_, where, "a recursive query cannot hold a paid call")
+    for call in calls:
+        _check_call(call, paid, where)
+    _check_scopes(tree, paid, where)
+
+
+def _check_call(call: exp.Expr, paid: Collection[str], where: Location) -> None:
+    name = function_name(call)
+    parent = call.parent
+    inside: exp.Expr = call
+    while parent is not None and not isinstance(parent, exp.Query):
+        if isinstance(parent, exp.Func) and function_name(parent) in paid:
+            _refuse(call, where, f"{name}() inside {function_name(parent)}(): the second call depends on the first answer")
+        if isinstance(parent, exp.Coalesce) and inside is not parent.this:
+            _refuse(call, where, f"{name}() as a fallback in coalesce() would be asked for every row")
+        if isinstance(parent, exp.Coalesce | exp.Case) and _calls_in(parent, paid) > 1:
+            _refuse(call, where, f"{name}() under a condition on another answer")
+        if isinstance(parent, exp.Limit | exp.Offset):
+            _refuse(call, where, f"{name}() in a LIMIT")
+        inside, parent = parent, parent.parent
+
+
+def _calls_in(tree: exp.Expr, paid: Collection[str]) -> int:
+    return sum(function_name(node) in paid for node in tree.find_all(exp.Func))
+
+
+def _check_scopes(tree: exp.Expr, paid: Collection[str], where: Location) -> None:
+    """No LIMIT over answers, and no call on what an earlier CTE was answered."""
+    answered: set[str] = set()
+    for cte in tree.find_all(exp.CTE, bfs=False):
+        if _calls_in(cte.this, paid) or any(t.name in answered for t in cte.this.find_all(exp.Table)):
+            _check_scope(cte.this, answered, paid, where)
+            answered.add(cte.alias)
+    _check_scope(tree, answered, paid, where)
+
+
+def _check_scope(query: exp.Expr, answered: set[str], paid: Collection[str], where: Location) -> None:
+    body = query.copy()
+    for with_ in list(body.find_all(exp.With)):
+        with_.pop()
+    reads_answers = any(table.name in answered for table in body.find_all(exp.Table))
+    own_calls = [node for node in body.find_all(exp.Func) if function_name(node) in paid]
+    if own_calls and reads_answers:
+        _refuse(own_calls[0], where, f"{function_name(own_calls[0])}() over rows that hold another call's answer")
+    limit = body.find(exp.Limit)
+    if limit is not None and (own_calls or reads_answers):
+        _refuse(limit, where, "a LIMIT above a paid call asks for rows that it then throws away")
+
+
+def _refuse(node: exp.Expr, where: Location, reason: str) -> None:
+    line, column = _position(node)
+    raise ProjectError(
+        reason,
+        where=Location(where.path, line or where.line, column),
+        hint="split this model: make the calls in one model, and choose or ask further in the next",
+    )

@@ -1,0 +1,234 @@
+"""Why a node is stale: what it was made of when it was built, against what it would be made of now.
+
+Parts: its code (comments and layout are free), the config that changes data, the values of exactly the variables it
+reads, the source and version of its functions, and the data version of each input, so that a parent rebuilt with equal
+content stops there. Library versions are recorded with the run, never compared: an upgrade costs no money.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bclust import sql as sql_reader
+from bclust.config import canonical_json, plain
+from bclust.errors import ProjectError
+from bclust.nodes import DATA_CONFIG, MODEL, SOURCE, DataTest, Node, UnitTest
+from bclust.results import Result, Run, Status, totals
+from bclust.sources import files_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bclust.manifest import Manifest
+    from bclust.warehouse import Warehouse
+
+SCHEMA = """
+create schema if not exists _bclust;
+create table if not exists _bclust.nodes (
+    name varchar primary key, unique_id varchar, resource_type varchar, code varchar, code_hash varchar, config varchar,
+    vars varchar, functions varchar, inputs varchar, data_version varchar, n_rows bigint, failed_calls bigint,
+    seconds double, built_at timestamp, invocation_id varchar
+);
+create table if not exists _bclust.tests (unique_id varchar primary key, fingerprint varchar, status varchar, failures bigint);
+create table if not exists _bclust.runs (
+    invocation_id varchar primary key, started_at timestamp, ended_at timestamp, target varchar, status varchar, args varchar,
+    calls_new bigint, calls_cached bigint, calls_failed bigint, cost_usd double
+);
+create table if not exists _bclust.results (
+    invocation_id varchar, unique_id varchar, name varchar, resource_type varchar, status varchar, seconds double, n_rows bigint,
+    failures bigint, calls_new bigint, calls_cached bigint, calls_failed bigint, tokens bigint,
+    cost_usd double, message varchar
+);
+create table if not exists _bclust.rejected_rows (
+    node varchar, source_file varchar, source_line bigint, reason varchar, text varchar
+);
+create table if not exists _bclust.fitted (handle varchar primary key, node varchar, value blob);
+"""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a node's rows follow from."""
+
+    code: str
+    code_hash: str
+    config: str
+    vars: str
+    functions: str
+    inputs: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """A node as it was last built."""
+
+    fingerprint: Fingerprint
+    data_version: str
+    rows: int
+    failed_calls: int
+
+
+def ensure_schema(warehouse: Warehouse) -> None:
+    """Make the runner's own tables."""
+    warehouse.execute(SCHEMA)
+
+
+def read_records(warehouse: Warehouse) -> dict[str, Record]:
+    """All recorded nodes whose table is still there."""
+    if "nodes" not in warehouse.tables("_bclust"):
+        return {}
+    present = warehouse.tables()
+    rows = warehouse.rows("select * from _bclust.nodes")
+    return {
+        row["name"]: Record(
+            Fingerprint(row["code"], row["code_hash"], row["config"], row["vars"], row["functions"], row["inputs"]),
+            row["data_version"],
+            row["n_rows"],
+            row["failed_calls"],
+        )
+        for row in rows
+        if row["name"] in present
+    }
+
+
+def write_record(warehouse: Warehouse, node: Node, record: Record, seconds: float, invocation_id: str) -> None:
+    """Record a node; call inside the transaction that puts its table in place."""
+    f = record.fingerprint
+    values = [
+        node.name, node.unique_id, node.kind, f.code, f.code_hash, f.config, f.vars, f.functions, f.inputs, record.data_version,
+        record.rows, record.failed_calls, seconds, invocation_id,
+    ]  # fmt: skip
+    sql = "insert or replace into _bclust.nodes values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, now()::timestamp, ?)"
+    warehouse.execute(sql, values)
+
+
+def fingerprint(node: Node, manifest: Manifest, versions: Mapping[str, str]) -> Fingerprint:
+    """What the node would be made of now; ``versions`` are the data versions of its inputs."""
+    if node.kind == SOURCE:
+        code = files_hash(manifest.config.root, node) + canonical_json(node.required)
+    elif node.kind == MODEL:
+        code = node.sql
+    else:
+        code = canonical_json({"rows": node.rows, "types": node.declared_types})
+    functions = {f: f"v{manifest.functions[f].version} {manifest.functions[f].source_hash}" for f in node.functions}
+    return Fingerprint(
+        code=code,
+        code_hash=sql_reader.digest(node.canonical or code),
+        config=canonical_json({k: plain(node.config[k]) for k in DATA_CONFIG if k in node.config}),
+        vars=canonical_json({v: manifest.config.vars[v] for v in node.variables}),
+        functions=canonical_json(functions),
+        inputs=canonical_json({name: versions.get(name) for name in node.depends_on}),
+    )
+
+
+def reasons(node: Node, now: Fingerprint, record: Record | None) -> tuple[str, ...]:
+    """Why the node must be built, in words; () when it is fresh."""
+    if record is None:
+        return ("not built yet",)
+    before, found = record.fingerprint, []
+    if now.code_hash != before.code_hash and not _same_code(node, now, before):
+        found.append({SOURCE: "files changed", MODEL: "SQL changed"}.get(node.kind, "rows changed"))
+    if now.config != before.config:
+        found.append("config changed: " + ", ".join(_changed(before.config, now.config)))
+    if now.vars != before.vars:
+        found.append("variables changed: " + ", ".join(_changed(before.vars, now.vars, values=True)))
+    if now.functions != before.functions:
+        found.append("functions changed: " + ", ".join(_changed(before.functions, now.functions)))
+    if now.inputs != before.inputs and node.config.get("stale_on") != "code":
+        found.append("inputs changed: " + ", ".join(_changed(before.inputs, now.inputs)))
+    if record.failed_calls:
+        found.append(f"{record.failed_calls} calls failed")
+    return tuple(found)
+
+
+def _same_code(node: Node, now: Fingerprint, before: Fingerprint) -> bool:
+    """A newer sqlglot may write equal SQL in another way: compare both texts through today's."""
+    if node.kind != MODEL:
+        return False
+    try:
+        return sql_reader.digest(sql_reader.analyse(before.code, node.where).canonical) == now.code_hash
+    except ProjectError:
+        return False
+
+
+def _changed(before: str, now: str, *, values: bool = False) -> list[str]:
+    old, new = json.loads(before), json.loads(now)
+    names = [k for k in {**old, **new} if old.get(k) != new.get(k)]
+    if not values:
+        return names
+    return [f"{k} {_short(old.get(k))} -> {_short(new.get(k))}" for k in names]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+# --- tests and runs --------------------------------------------------------------------------------------------
+
+
+def data_test_fingerprint(test: DataTest, versions: Mapping[str, str]) -> str:
+    """Equal when neither the test nor the rows it reads have changed."""
+    return sql_reader.digest(
+        canonical_json(
+            [
+                test.test,
+                test.column,
+                test.arguments,
+                test.severity,
+                test.filter,
+                test.sql,
+                {n: versions.get(n) for n in test.depends_on},
+            ]
+        )
+    )
+
+
+def unit_test_fingerprint(test: UnitTest, manifest: Manifest) -> str:
+    """Equal when neither the test, the model's code nor its functions have changed."""
+    node = manifest.nodes[test.model]
+    code = fingerprint(node, manifest, {})
+    types = {g["input"]: manifest.nodes[g["input"]].declared_types for g in test.given}
+    return sql_reader.digest(
+        canonical_json([code.code_hash, code.vars, code.functions, types, test.given, test.functions, test.vars, test.expect])
+    )
+
+
+def read_tests(warehouse: Warehouse) -> dict[str, tuple[str, Status, int]]:
+    """Last outcome of each test: (fingerprint, status, failures)."""
+    if "tests" not in warehouse.tables("_bclust"):
+        return {}
+    return {row[0]: (row[1], Status(row[2]), row[3]) for row in warehouse.execute("select * from _bclust.tests")}
+
+
+def write_test(warehouse: Warehouse, unique_id: str, fingerprint_: str, result: Result) -> None:
+    """Remember how a test ended."""
+    values = [unique_id, fingerprint_, str(result.status), result.failures or 0]
+    warehouse.execute("insert or replace into _bclust.tests values (?, ?, ?, ?)", values)
+
+
+def begin_run(warehouse: Warehouse, run: Run, target: str) -> None:
+    """Note that a run has begun."""
+    sql = (
+        "insert into _bclust.runs (invocation_id, started_at, target, status, args) values (?, now()::timestamp, ?, 'running', ?)"
+    )
+    warehouse.execute(sql, [run.invocation_id, target, canonical_json(run.args)])
+
+
+def end_run(warehouse: Warehouse, run: Run, status: str) -> None:
+    """Note how a run and each of its nodes and tests ended."""
+    done = totals(run.results)
+    warehouse.execute(
+        "update _bclust.runs set ended_at = now()::timestamp, status = ?, calls_new = ?, calls_cached = ?, calls_failed = ?,"
+        " cost_usd = ? where invocation_id = ?",
+        [status, done.calls_new, done.calls_cached, done.calls_failed, done.cost_usd, run.invocation_id],
+    )
+    for r in run.results:
+        t = totals([r])
+        values = [
+            run.invocation_id, r.unique_id, r.name, r.resource_type, str(r.status), r.seconds, r.rows, r.failures,
+            t.calls_new, t.calls_cached, t.calls_failed, sum(c.tokens for c in r.calls), t.cost_usd, r.message,
+        ]  # fmt: skip
+        warehouse.execute(f"insert into _bclust.results values ({', '.join('?' * len(values))})", values)
