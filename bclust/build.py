@@ -15,7 +15,7 @@ from bclust.data_tests import compile_test
 from bclust.errors import BclustError, BudgetError, Interrupted, Location, ProjectError, WarehouseError
 from bclust.materializations import MATERIALIZATIONS, comments, discard, new_name, swap
 from bclust.nodes import SEED, SOURCE, VIEW, DataTest, Node
-from bclust.plan import Wanted, load_seed, make_plan, wanted_nodes
+from bclust.plan import Wanted, load_seed, make_plan, refreshed_nodes, wanted_nodes
 from bclust.results import CallCount, Calling, Event, Finished, Note, Plan, Planned, Result, Run, Started, Status
 from bclust.state import (
     Fingerprint,
@@ -97,6 +97,7 @@ class Build:
             self.session, self.selection, full_refresh=self.options.full_refresh, no_upstream=self.options.no_upstream
         )
         self.emit(Planned(plan))
+        self.refreshed = refreshed_nodes(self.session, self.selection, full_refresh=self.options.full_refresh)
         self.total = len(wanted.names) + len(self.selection.tests)
         begin_run(self.warehouse, self.run, self.manifest.config.target)
         error: BclustError | None = None
@@ -151,9 +152,8 @@ class Build:
             return self._result(node, Status.SKIPPED, message=f"{self.blocked[node.name]} failed")
         try:
             now = fingerprint(node, self.manifest, versions)
-            refresh = self.options.full_refresh and node.name in self.selection.nodes
             why = reasons(node, now, record)
-            if record is not None and not why and not refresh:
+            if record is not None and not why and node.name not in self.refreshed:
                 return self._result(node, Status.REUSED, rows=record.rows)
             self.emit(Started(len(self.run.results) + 1, self.total, node.name, node.kind))
             return self._materialize(node, now, record, versions, why)

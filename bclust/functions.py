@@ -311,9 +311,6 @@ def _package_folder() -> Path:
 
 def _use_package(folder: Path) -> None:
     """Make ``udfs`` mean this project's folder (a process may open several projects, one after another)."""
-    current = sys.modules.get("udfs")
-    if current is not None and Path(next(iter(current.__path__))).resolve() == folder.resolve():
-        return
     for name in [n for n in sys.modules if n == "udfs" or n.startswith("udfs.")]:
         del sys.modules[name]
     root = str(folder.parent.resolve())

@@ -51,7 +51,7 @@ def make_plan(session: Session, selection: Selection, *, full_refresh: bool = Fa
     """
     manifest, records = session.manifest, read_records(session.warehouse)
     wanted = wanted_nodes(manifest, selection, no_upstream=no_upstream)
-    stale = stale_nodes(manifest, wanted, records, selection if full_refresh else None)
+    stale = stale_nodes(manifest, wanted, records, refreshed_nodes(session, selection, full_refresh=full_refresh))
     counted: dict[str, NodePlan] = {}
     if any(stale.values()):
         check_binding(session, wanted.names)
@@ -65,8 +65,18 @@ def make_plan(session: Session, selection: Selection, *, full_refresh: bool = Fa
     return Plan(tuple(plans))
 
 
+def refreshed_nodes(session: Session, selection: Selection, *, full_refresh: bool) -> dict[str, str]:
+    """Selected nodes that are built even if fresh, and why: --full-refresh, or --refresh-calls of a function they call."""
+    found = dict.fromkeys(selection.nodes, "full refresh") if full_refresh else {}
+    for name in selection.nodes:
+        again = session.refresh & set(session.manifest.nodes[name].paid)
+        if again:
+            found[name] = f"asking {', '.join(sorted(again))} again"
+    return found
+
+
 def stale_nodes(
-    manifest: Manifest, wanted: Wanted, records: Mapping[str, Record], refreshed: Selection | None = None
+    manifest: Manifest, wanted: Wanted, records: Mapping[str, Record], refreshed: Mapping[str, str] | None = None
 ) -> dict[str, tuple[str, ...]]:
     """Why each wanted node must be built; () for a fresh one. A node below a stale one counts as stale."""
     versions = {name: record.data_version for name, record in records.items()}
@@ -74,8 +84,8 @@ def stale_nodes(
     for name in wanted.names:
         node = manifest.nodes[name]
         why = reasons(node, fingerprint(node, manifest, versions), records.get(name))
-        if not why and refreshed is not None and name in refreshed.nodes:
-            why = ("full refresh",)
+        if not why and refreshed and name in refreshed:
+            why = (refreshed[name],)
         parents = [p for p in node.depends_on if found.get(p)]
         if not why and parents and node.config.get("stale_on") != "code":
             why = ("inputs are rebuilt: " + ", ".join(parents),)

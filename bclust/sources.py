@@ -229,25 +229,32 @@ def seed_to_arrow(node: Node) -> pa.Table:
     import pyarrow as pa
 
     assert node.rows is not None
-    declared = [c.name for c in node.columns]
     rest = node.config.get("rest")
-    own = [c for c in declared if c != rest] or list(dict.fromkeys(key for row in node.rows for key in row))
-    for row in node.rows:
-        unknown = [key for key in row if key not in own]
-        if unknown and declared and not rest:
-            where = row.where(unknown[0]) if isinstance(row, Section) else node.where
-            raise ProjectError(f"seed {node.name} has no column {unknown[0]!r}", where=where, hint=did_you_mean(unknown[0], own))
+    declared = [c.name for c in node.columns if c.name != rest]
+    present = list(dict.fromkeys(key for row in node.rows for key in row))
+    own = declared if rest else list(dict.fromkeys([*declared, *present]))
+    if declared and not rest:
+        _check_keys(node, declared)
     columns = {name: [plain(row.get(name)) for row in node.rows] for name in own}
     if rest:
         columns[rest] = [{k: plain(v) for k, v in row.items() if k not in own} for row in node.rows]
     return pa.table({name: _arrow_column(values, node.declared_types.get(name)) for name, values in columns.items()})
 
 
+def _check_keys(node: Node, declared: Sequence[str]) -> None:
+    """A key of an inline row that is no declared column is a typing error; a CSV's header says itself what there is."""
+    for row in node.rows or ():
+        for key in row:
+            if isinstance(row, Section) and key not in declared:
+                hint = did_you_mean(key, declared)
+                raise ProjectError(f"seed {node.name} has no column {key!r}", where=row.where(key), hint=hint)
+
+
 def _arrow_column(values: list[Any], data_type: str | None) -> pa.Array:
     import pyarrow as pa
 
     kinds = {type(v) for v in values if v is not None}
-    if data_type is not None or not kinds or kinds & {dict, list} or (len(kinds) > 1 and not kinds <= {int, float}):
+    if data_type or not kinds or kinds & {dict, list} or (len(kinds) > 1 and not kinds <= {int, float}):
         return pa.array(
             [v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values], pa.string()
         )

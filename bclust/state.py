@@ -17,6 +17,7 @@ from bclust.errors import ProjectError
 from bclust.nodes import DATA_CONFIG, MODEL, SOURCE, DataTest, Node, UnitTest
 from bclust.results import Result, Run, Status, totals
 from bclust.sources import files_hash
+from bclust.warehouse import literal, row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,16 +81,15 @@ def read_records(warehouse: Warehouse) -> dict[str, Record]:
     if "nodes" not in warehouse.tables("_bclust"):
         return {}
     present = warehouse.tables()
-    rows = warehouse.rows("select * from _bclust.nodes")
     return {
-        row["name"]: Record(
-            Fingerprint(row["code"], row["code_hash"], row["config"], row["vars"], row["functions"], row["inputs"]),
-            row["data_version"],
-            row["n_rows"],
-            row["failed_calls"],
+        r["name"]: Record(
+            Fingerprint(r["code"], r["code_hash"], r["config"], r["vars"], r["functions"], r["inputs"]),
+            r["data_version"],
+            r["n_rows"],
+            r["failed_calls"],
         )
-        for row in rows
-        if row["name"] in present
+        for r in warehouse.rows("select * from _bclust.nodes")
+        if r["name"] in present
     }
 
 
@@ -98,10 +98,10 @@ def write_record(warehouse: Warehouse, node: Node, record: Record, seconds: floa
     f = record.fingerprint
     values = [
         node.name, node.unique_id, node.kind, f.code, f.code_hash, f.config, f.vars, f.functions, f.inputs, record.data_version,
-        record.rows, record.failed_calls, seconds, invocation_id,
+        record.rows, record.failed_calls, seconds,
     ]  # fmt: skip
-    sql = "insert or replace into _bclust.nodes values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, now()::timestamp, ?)"
-    warehouse.execute(sql, values)
+    moment = f"now()::timestamp, {literal(invocation_id)}"
+    warehouse.execute(f"insert or replace into _bclust.nodes values ({', '.join(map(literal, values))}, {moment})")
 
 
 def fingerprint(node: Node, manifest: Manifest, versions: Mapping[str, str]) -> Fingerprint:
@@ -200,35 +200,34 @@ def read_tests(warehouse: Warehouse) -> dict[str, tuple[str, Status, int]]:
     """Last outcome of each test: (fingerprint, status, failures)."""
     if "tests" not in warehouse.tables("_bclust"):
         return {}
-    return {row[0]: (row[1], Status(row[2]), row[3]) for row in warehouse.execute("select * from _bclust.tests")}
+    return {r[0]: (r[1], Status(r[2]), r[3]) for r in warehouse.execute("select * from _bclust.tests")}
 
 
 def write_test(warehouse: Warehouse, unique_id: str, fingerprint_: str, result: Result) -> None:
     """Remember how a test ended."""
     values = [unique_id, fingerprint_, str(result.status), result.failures or 0]
-    warehouse.execute("insert or replace into _bclust.tests values (?, ?, ?, ?)", values)
+    warehouse.execute(f"insert or replace into _bclust.tests values {row(values)}")
 
 
 def begin_run(warehouse: Warehouse, run: Run, target: str) -> None:
     """Note that a run has begun."""
-    sql = (
-        "insert into _bclust.runs (invocation_id, started_at, target, status, args) values (?, now()::timestamp, ?, 'running', ?)"
-    )
-    warehouse.execute(sql, [run.invocation_id, target, canonical_json(run.args)])
+    known = f"{literal(run.invocation_id)}, now()::timestamp, {literal(target)}, 'running', {literal(canonical_json(run.args))}"
+    warehouse.execute(f"insert into _bclust.runs (invocation_id, started_at, target, status, args) values ({known})")
 
 
 def end_run(warehouse: Warehouse, run: Run, status: str) -> None:
     """Note how a run and each of its nodes and tests ended."""
     done = totals(run.results)
     warehouse.execute(
-        "update _bclust.runs set ended_at = now()::timestamp, status = ?, calls_new = ?, calls_cached = ?, calls_failed = ?,"
-        " cost_usd = ? where invocation_id = ?",
-        [status, done.calls_new, done.calls_cached, done.calls_failed, done.cost_usd, run.invocation_id],
+        f"update _bclust.runs set ended_at = now()::timestamp, status = {literal(status)}, calls_new = {done.calls_new},"
+        f" calls_cached = {done.calls_cached}, calls_failed = {done.calls_failed}, cost_usd = {literal(done.cost_usd)}"
+        f" where invocation_id = {literal(run.invocation_id)}"
     )
+    rows = []
     for r in run.results:
         t = totals([r])
-        values = [
-            run.invocation_id, r.unique_id, r.name, r.resource_type, str(r.status), r.seconds, r.rows, r.failures,
-            t.calls_new, t.calls_cached, t.calls_failed, sum(c.tokens for c in r.calls), t.cost_usd, r.message,
-        ]  # fmt: skip
-        warehouse.execute(f"insert into _bclust.results values ({', '.join('?' * len(values))})", values)
+        how = (r.unique_id, r.name, r.resource_type, str(r.status), r.seconds, r.rows, r.failures)
+        calls = (t.calls_new, t.calls_cached, t.calls_failed, sum(c.tokens for c in r.calls), t.cost_usd)
+        rows.append(row([run.invocation_id, *how, *calls, r.message]))
+    if rows:
+        warehouse.execute(f"insert into _bclust.results values {', '.join(rows)}")

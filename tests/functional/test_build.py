@@ -1,0 +1,292 @@
+"""What a build does, seen through the command line on a tiny project."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT, Project
+
+
+def done(text: str) -> str:
+    """The last line that begins with Done."""
+    return [line for line in text.splitlines() if line.startswith("Done.")][-1]
+
+
+def test_a_first_build_asks_everything_once_and_publishes(project: Project) -> None:
+    outcome = project.run("build")
+    assert outcome.code == 0, outcome.err
+    assert "calls 6 new, 0 cached, 0 failed · $0.06" in done(outcome.err)
+    assert len(project.asked) == 6
+    assert project.rows("select answer from answers where text = 'one' and llm_id = 'a'") == [{"answer": "HELLO ONE"}]
+
+
+def test_a_second_build_reuses_every_node_and_asks_nothing(project: Project) -> None:
+    project.run("build")
+    outcome = project.run("build")
+    assert outcome.code == 0
+    assert "PASS=0 WARN=0 ERROR=0 SKIP=0 REUSED=7 TOTAL=7 · calls 0 new" in done(outcome.err)
+    assert len(project.asked) == 6
+
+
+def test_a_comment_rebuilds_nothing(project: Project) -> None:
+    project.run("build")
+    project.replace("models/answers.sql", "select t.text", "-- a remark\n            select   t.text")
+    assert "REUSED=7" in done(project.run("build").err)
+
+
+def test_a_changed_prompt_rebuilds_what_depends_on_it_and_asks_only_what_is_new(project: Project) -> None:
+    project.run("build")
+    project.replace("bclust.yml", "greeting: hello", "greeting: good day")
+    assert project.run("plan", "--exit-code").code == 1
+    outcome = project.run("build")
+    assert "calls 6 new" in done(outcome.err)
+    project.replace("bclust.yml", "greeting: good day", "greeting: hello")
+    assert "calls 0 new, 6 cached" in done(project.run("build").err)
+
+
+def test_adding_a_language_model_asks_only_its_own_calls(project: Project) -> None:
+    project.run("build")
+    project.replace("bclust.yml", "- {llm_id: b}", "- {llm_id: b}\n    - {llm_id: c}")
+    plan = project.run("plan")
+    assert "ask c" in plan.out
+    assert "3 new calls, 6 stored" in plan.out
+    assert "calls 3 new, 6 cached" in done(project.run("build").err)
+    assert [line.split()[0] for line in project.asked[6:]] == ["c", "c", "c"]
+
+
+def test_a_parent_rebuilt_with_equal_content_stops_there(project: Project) -> None:
+    project.run("build")
+    project.replace("models/texts.sql", "select record->>'text' as text", "select trim(record->>'text') as text")
+    outcome = project.run("build")
+    assert "OK      texts" in outcome.err
+    assert "REUSED  answers" in outcome.err
+
+
+def test_a_changed_function_rebuilds_its_models_from_stored_answers(project: Project) -> None:
+    project.run("build")
+    project.replace("udfs/ask.py", "max_concurrency=4", "max_concurrency=2")
+    outcome = project.run("build")
+    assert "calls 0 new, 6 cached" in done(outcome.err)
+    project.replace("udfs/ask.py", "version=1", "version=2")
+    assert "calls 6 new" in done(project.run("build").err)
+
+
+def test_the_plan_is_exact_and_spends_nothing(project: Project) -> None:
+    plan = project.run("plan")
+    assert plan.code == 0
+    assert plan.out.splitlines()[-1] == "Plan: 5 to build, 0 unchanged · 6 new calls, 0 stored · est. $0.06"
+    assert project.asked == []
+    assert not (project.root / "warehouse.duckdb").exists()
+    assert "calls 6 new" in done(project.run("build").err)
+
+
+def test_a_failed_call_stays_a_row_and_is_asked_again_by_the_next_build(project: Project) -> None:
+    (project.root / "broken").touch()
+    outcome = project.run("build")
+    assert outcome.code == 0
+    assert "PARTIAL answers" in outcome.err
+    assert "calls 4 new, 0 cached, 2 failed" in done(outcome.err)
+    assert project.rows("select error, count(*) as n from answers where error is not null group by 1") == [
+        {"error": "the server is down", "n": 2}
+    ]
+    (project.root / "broken").unlink()
+    outcome = project.run("build")
+    assert "calls 2 new, 4 cached, 0 failed" in done(outcome.err)
+    assert project.rows("select sum(errors) as n from counts") == [{"n": 0}]
+
+
+def test_select_builds_only_what_the_node_needs(project: Project) -> None:
+    project.write({"models/other.sql": "select 1 as x"})
+    project.run("build", "--select", "answers")
+    assert {row["name"] for row in project.rows("select name from _bclust.nodes")} == {"raw", "llms", "texts", "answers"}
+
+
+def test_no_upstream_needs_its_inputs(project: Project) -> None:
+    outcome = project.run("build", "-s", "answers", "--no-upstream")
+    assert outcome.code == 1
+    assert "needs" in outcome.err and "not built" in outcome.err
+
+
+def test_full_refresh_recomputes_and_pays_nothing(project: Project) -> None:
+    project.run("build")
+    outcome = project.run("build", "-f", "-s", "answers")
+    assert "OK      answers" in outcome.err
+    assert "calls 0 new, 6 cached" in done(outcome.err)
+
+
+def test_refresh_calls_asks_again(project: Project) -> None:
+    project.run("build")
+    outcome = project.run("build", "--refresh-calls", "ask")
+    assert "calls 6 new" in done(outcome.err)
+    assert project.run("build", "--refresh-calls", "ash").code == 2
+
+
+def test_offline_rebuilds_from_the_store_and_refuses_what_is_missing(project: Project) -> None:
+    assert "6 answers are not stored" in project.run("build", "--offline").err
+    project.run("build")
+    (project.root / "warehouse.duckdb").unlink()
+    project.run("clean")
+    outcome = project.run("build", "--offline")
+    assert outcome.code == 0
+    assert "calls 0 new, 6 cached" in done(outcome.err)
+
+
+def test_max_calls_stops_exactly_and_keeps_what_was_answered(project: Project) -> None:
+    outcome = project.run("build", "--max-calls", "4")
+    assert outcome.code == 1
+    assert len(project.asked) == 4
+    assert "calls 2 new, 4 cached" in done(project.run("build").err)
+
+
+def test_a_price_above_the_limit_is_not_spent_without_a_yes(project: Project) -> None:
+    project.replace("bclust.yml", "confirm_over_usd: 5", "confirm_over_usd: 0.01")
+    outcome = project.run("build")
+    assert outcome.code == 1
+    assert "-y" in outcome.err
+    assert project.asked == []
+    assert project.run("build", "-y").code == 0
+
+
+def test_a_failing_test_skips_what_is_below(project: Project) -> None:
+    project.replace("models/_models.yml", "- unique:", "- row_count: {min: 100}\n      - unique:")
+    outcome = project.run("build")
+    assert outcome.code == 1
+    assert "FAIL" in outcome.err
+    assert "SKIP    counts" in outcome.err
+
+
+def test_a_model_that_fails_leaves_its_old_table_and_the_published_warehouse(project: Project) -> None:
+    project.run("build")
+    project.replace("models/counts.sql", "count(*) as n", "error('boom') as n")
+    outcome = project.run("build")
+    assert outcome.code == 1
+    assert "boom" in outcome.err
+    assert "counts.sql" in outcome.err
+    assert len(project.rows("from counts")) == 2
+
+
+def test_rejected_rows_are_kept_counted_and_limited(project: Project) -> None:
+    project.write({"data/more.jsonl": '{"text": "four"}\n{broken\n{"other": 1}\n\n'})
+    project.write({"data/empty.jsonl": ""})
+    outcome = project.run("build", "-s", "texts")
+    assert outcome.code == 1
+    assert "3 rows rejected" in outcome.err
+    assert "data/more.jsonl:2: not JSON" in outcome.err
+    project.replace("bclust.yml", "name: tiny", "name: tiny\nmax_rejected: 0.5")
+    assert project.run("build", "-s", "texts").code == 0
+    found = project.rows("select source_file, source_line, reason from _bclust.rejected_rows order by all")
+    assert [(r["source_file"], r["source_line"]) for r in found] == [
+        ("data/empty.jsonl", None),
+        ("data/more.jsonl", 2),
+        ("data/more.jsonl", 3),
+    ]
+    assert found[0]["reason"] == "the file is empty"
+    assert found[2]["reason"] == "no text"
+
+
+def test_a_wrong_encoding_is_a_rejected_row(project: Project) -> None:
+    (project.root / "data" / "latin.jsonl").write_bytes(b'{"text": "caf\xe9"}\n')
+    project.replace("bclust.yml", "name: tiny", "name: tiny\nmax_rejected: 0.5")
+    project.run("build", "-s", "texts")
+    assert project.rows("select source_line, reason from _bclust.rejected_rows") == [{"source_line": 1, "reason": "not UTF-8"}]
+
+
+def test_the_second_of_two_builds_says_who_holds_the_file(project: Project) -> None:
+    from bclust.warehouse import build_lock
+
+    with build_lock(project.root / "target" / "default" / "build.lock"):
+        outcome = project.run("build")
+    assert outcome.code == 1
+    assert f"PID {os.getpid()}" in outcome.err
+
+
+def test_artifacts_have_dbts_field_names(project: Project) -> None:
+    project.run("build")
+    results = json.loads((project.root / "target" / "run_results.json").read_text())
+    manifest = json.loads((project.root / "target" / "manifest.json").read_text())
+    assert {"metadata", "args", "elapsed_time", "results"} <= results.keys()
+    assert {"unique_id", "status", "execution_time", "message", "failures", "adapter_response"} <= results["results"][0].keys()
+    assert manifest["nodes"]["model.tiny.answers"]["depends_on"]["nodes"] == ["seed.tiny.llms", "model.tiny.texts"]
+    assert manifest["parent_map"]["model.tiny.counts"] == ["model.tiny.answers"]
+
+
+def test_result_selects_what_failed_last_time(project: Project) -> None:
+    project.replace("models/counts.sql", "count(*) as n", "error('boom') as n")
+    project.run("build")
+    assert project.run("ls", "-s", "result:error").out.split() == ["counts"]
+
+
+def test_state_selects_what_is_stale_and_what_was_changed(project: Project) -> None:
+    assert "answers" in project.run("ls", "-s", "state:unbuilt").out
+    project.run("build")
+    project.replace("models/counts.sql", "count(*) as n", "count(*) + 0 as n")
+    assert project.run("ls", "-s", "state:modified").out.split() == ["counts"]
+    project.replace("models/texts.sql", "limit", "order by 1 limit")
+    assert project.run("ls", "-s", "state:stale").out.split() == ["texts", "answers", "counts"]
+
+
+def test_ctrl_c_keeps_every_answer_and_exits_130(project: Project) -> None:
+    project.replace(
+        "udfs/ask.py",
+        "        for payload in payloads:",
+        "        import asyncio\n        for payload in payloads:\n            await asyncio.sleep(1.0)",
+    )
+    project.replace("udfs/ask.py", "max_concurrency=4", "max_concurrency=1")
+    command = [sys.executable, "-m", "bclust", "build"]
+    process = subprocess.Popen(
+        command, cwd=project.root, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    until = time.monotonic() + 30
+    while not (project.root / ".bclust").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    while not project.asked and time.monotonic() < until:
+        time.sleep(0.05)
+        if process.poll() is not None:
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "go on with the same command" in err
+    paid = len(project.asked)
+    assert 0 < paid < 6
+    outcome = project.run("build")
+    assert f"calls {6 - paid} new, {paid} cached" in done(outcome.err)
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
+def test_sql_writes_files(project: Project, format_: str) -> None:
+    project.run("build")
+    path = project.root / f"out.{format_}"
+    assert project.run("sql", "from counts order by llm_id", "--format", format_, "-o", str(path)).code == 0
+    assert path.stat().st_size > 0
+
+
+def test_show_and_sql_print_data_on_stdout_only(project: Project) -> None:
+    project.run("build")
+    outcome = project.run("sql", "select llm_id, n from counts order by 1", "--format", "csv")
+    assert outcome.out == "llm_id,n\na,3\nb,3\n"
+    assert outcome.err == ""
+    assert "bad three" in project.run("show", "texts").out
+    assert project.run("sql", "delete from counts").code == 1
+
+
+def test_compile_names_everything_a_model_is_made_of(project: Project) -> None:
+    out = project.run("compile", "answers").out
+    assert "-- reads: llms, texts" in out
+    assert '"greeting":"hello"' in out
+    assert '"ask":"v1 ' in out
+
+
+def test_clean_keeps_the_call_store(project: Project) -> None:
+    project.run("build")
+    project.run("clean")
+    assert not (project.root / "target").exists()
+    assert not (project.root / "warehouse.duckdb").is_symlink()
+    assert "calls 0 new, 6 cached" in done(project.run("build").err)
