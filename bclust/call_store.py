@@ -52,6 +52,7 @@ _PUT_ERROR = f"insert into errors (key, {', '.join(ERROR_COLUMNS)}) values (?{',
 class Stored(NamedTuple):
     """An answer as it is kept; ``answered_at`` in microseconds since 1970 (UTC)."""
 
+    key: bytes
     value: str | bytes | None
     finish_reason: str | None
     input_tokens: int | None
@@ -97,6 +98,7 @@ class CallStore:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.read_only = read_only
+        self.opened_at = microseconds()
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
@@ -117,10 +119,9 @@ class CallStore:
             return {}
         found: dict[bytes, Stored] = {}
         columns = ", ".join(Stored._fields)
-        make = Stored._make
         for some, holes in _in_lists(keys):
-            rows = self._rows(f"select key, {columns} from answers where key in ({holes})", some)
-            found.update((row[0], make(row[1:])) for row in rows)
+            rows = self._rows(f"select {columns} from answers where key in ({holes})", some)
+            found.update((row[0], Stored._make(row)) for row in rows)
         return found
 
     def errors(self, keys: Sequence[bytes]) -> dict[bytes, str]:
@@ -200,6 +201,12 @@ class CallStore:
                     break
         if self._failure:
             raise self._failure
+
+    def checkpoint(self) -> None:
+        """Move what is written into the main file, where it is read faster. No one waits for it."""
+        self.flush()
+        if not (self._empty or self.read_only):
+            self._rows("pragma wal_checkpoint(passive)")
 
     def forget(self, function: str, keys: Iterable[bytes] | None = None) -> int:
         """Keep the answers of a function (to these keys only) for the record, but never use them again. Returns how many."""
@@ -307,7 +314,6 @@ class CallStore:
                 con.execute("pragma synchronous = full")
                 con.execute("pragma wal_autocheckpoint = 10000")
             con.execute("pragma cache_size = -32000")
-            con.execute("pragma mmap_size = 1073741824")
         except sqlite3.OperationalError as error:
             raise StoreError(f"the call store {self.path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:

@@ -72,7 +72,7 @@ class Summary:
 class CallDesk:
     """The paid calls of one build or one plan.
 
-    ``refresh`` names functions whose stored answers are not used: what this build needs is asked again. With ``offline``
+    ``refresh`` names functions whose answers from before the store was opened are not used: what is needed is asked again. With ``offline``
     a call that failed when it was last made fails again with the same message, and any other missing call is an error.
     """
 
@@ -112,7 +112,7 @@ class CallDesk:
         prefix = key_prefix(function.name, function.version)
         sha256, request = hashlib.sha256, caller.request
 
-        def look_up(*columns: Any) -> pa.Array:
+        def look_up(*columns: Any) -> Any:
             arrays = [c.combine_chunks() if hasattr(c, "combine_chunks") else c for c in columns]
             incomplete = any(arrays[i].null_count for i in required)
             keys: list[bytes] = []
@@ -138,7 +138,7 @@ class CallDesk:
         """Stored answers and failures of this build; all other questions are recorded as missing."""
         found = self.store.lookup(list(asked))
         if function in self.refresh:
-            found = {key: stored for key, stored in found.items() if stored.answered_at >= self._started}
+            found = {key: stored for key, stored in found.items() if stored.answered_at >= self.store.opened_at}
         missing = [key for key in asked if key not in found]
         errors: dict[bytes, str] = {}
         if self.offline and missing:
@@ -241,7 +241,7 @@ class CallDesk:
         for run in runs:
             run.check_price()
         asyncio.run(_make(runs, on_event, stop))
-        self.store.flush()
+        self.store.checkpoint()
         return self._summary(runs, stop)
 
     def _runs(
@@ -309,7 +309,7 @@ class CallDesk:
             for (function, lane), calls in self._misses.items():
                 known = self.store.lookup(list(calls))
                 if function in self.refresh:
-                    known = {key: stored for key, stored in known.items() if stored.answered_at >= self._started}
+                    known = {key: stored for key, stored in known.items() if stored.answered_at >= self.store.opened_at}
                 self._misses[function, lane] = {k: p for k, p in calls.items() if k not in known and k not in self._failures}
             self._misses = {name: calls for name, calls in self._misses.items() if calls}
 
@@ -389,7 +389,7 @@ def _converter(function: Function) -> Callable[[list[Stored | None], list[str | 
     fields = struct_fields(returns)
     if not fields:
         convert = _answer_converter(function.name, returns)
-        return lambda stored, _: convert([s[0] if s else None for s in stored])
+        return lambda stored, _: convert([s.value if s else None for s in stored])
     type_ = arrow_type(returns)
     answers = [name for name, _ in fields if name != "error" and (name == "value" or name not in _STORED_FIELDS)]
     if len(answers) != 1:
@@ -405,7 +405,7 @@ def _converter(function: Function) -> Callable[[list[Stored | None], list[str | 
             if name == "error":
                 children.append(pa.array(errors, pa.string()) if errors else pa.nulls(len(stored), pa.string()))
             elif name == answers[0]:
-                children.append(convert(columns[0]))
+                children.append(convert(columns[_STORED_FIELDS["value"]]))
             else:
                 children.append(pa.array(columns[i], field_type))
         absent = [s is None for s in stored]

@@ -460,11 +460,12 @@ def arrow_type(type_: str) -> pa.DataType:
 
 
 def _split(text: str) -> list[str]:
-    """Split at the commas outside brackets."""
-    parts, depth, current = [], 0, ""
+    """Split at the commas outside brackets and quotes."""
+    parts, depth, current, quoted = [], 0, "", False
     for char in text:
+        quoted ^= char == "'"
         depth += (char in "([{") - (char in ")]}")
-        if char == "," and depth == 0:
+        if char == "," and depth == 0 and not quoted:
             parts.append(current)
             current = ""
         else:

@@ -1,0 +1,98 @@
+"""Reading SQL: pairs of a statement and what it refers to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bclust.errors import Location, ProjectError
+from bclust.sql import analyse, check_calls
+
+HERE = Location(Path("model.sql"))
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("select 1", set()),
+        ("from a", {"a"}),
+        ("select * from a join b using (x) where y in (select y from c)", {"a", "b", "c"}),
+        ("with a as (select 1) select * from a", set()),
+        ("with a as (select * from a) select * from a", {"a"}),
+        ("with a as (from b), b as (from c) select * from a, b", {"b", "c"}),
+        ("with recursive a as (select 1 as i union all select i + 1 from a where i < 5) from a", set()),
+        ("with a as (with b as (from x) from b) select * from a, b", {"x", "b"}),
+        ("select (select max(x) from m) as y from n", {"m", "n"}),
+        ("select * from a, unnest([1, 2]) as t(x)", {"a"}),
+        ("select * from range(3)", set()),
+        ("from a semi join b using (x) anti join c using (x)", {"a", "b", "c"}),
+        ("select * from (pivot p on x using count(*))", {"p"}),
+        ("select *, row_number() over (order by x) from a qualify true", {"a"}),
+        ("select * from a positional join b", {"a", "b"}),
+        ("with x as materialized (from y) select * from x union all by name from z", {"y", "z"}),
+    ],
+)
+def test_tables_are_those_that_no_cte_hides(sql: str, tables: set[str]) -> None:
+    assert {t.name for t in analyse(sql, HERE).tables} == tables
+
+
+def test_variables_and_functions_are_found_where_they_stand() -> None:
+    found = analyse("select\n  embed(x, getvariable('size')) as y\nfrom a", HERE)
+    assert [(v.name, v.line) for v in found.variables] == [("size", 2)]
+    assert "embed" in {f.name for f in found.functions}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("select a from b -- remark", "SELECT  a\nFROM b", True),
+        ("select a from b", "select a from c", False),
+        ("select a from b", "select 'a' from b", False),
+        ("select a, b from c", "select b, a from c", False),
+    ],
+)
+def test_comments_and_layout_do_not_change_the_canonical_form(one: str, other: str, same: bool) -> None:
+    assert (analyse(one, HERE).canonical == analyse(other, HERE).canonical) is same
+
+
+GOOD = [
+    "select llm(p, m).text as t from x",
+    "with asked as (select p, llm(p, m) as answer from x) select p, answer.text from asked where answer.error is null",
+    "select llm(p, m) as a, embed(p, e) as b from x",
+    "select case when long then llm(p, m) end as a from x",
+    "with few as (from x order by id limit 10) select llm(p, m) as a from few",
+    "select llm(p, m) as a from x where flag union all select llm(q, m) as a from y",
+    "with a as (select llm(p, m) as r from x), b as (select embed(p, e) as v from x) select * from a, b",
+]
+BAD = {
+    "select llm(llm(p, m).text, m) from x": "depends on the first answer",
+    "select coalesce(cached, llm(p, m).text) from x": "coalesce",
+    "select llm(p, m).text as t from x limit 5": "LIMIT",
+    "with a as (select llm(p, m).text as t from x) select t from a where t = 'y' limit 5": "LIMIT",
+    "with a as (select llm(p, m).text as t from x) select llm(t, m) from a": "another call's answer",
+    "select case when llm(p, m).text = 'y' then llm(q, m).text end from x": "condition",
+    "select llm(p, m) from x using sample 10": "sample",
+    "select llm(p || random(), m) from x": "gives other rows each time",
+    "with recursive a as (select llm(p, m).text as t from x union all select llm(t, m).text from a) from a": "recursive",
+}
+
+
+@pytest.mark.parametrize("sql", GOOD)
+def test_calls_that_can_be_planned_are_let_through(sql: str) -> None:
+    check_calls(sql, {"llm", "embed"}, HERE)
+
+
+@pytest.mark.parametrize("sql", BAD)
+def test_calls_that_cannot_be_planned_are_refused_with_the_way_out(sql: str) -> None:
+    with pytest.raises(ProjectError) as caught:
+        check_calls(sql, {"llm", "embed"}, HERE)
+    assert BAD[sql] in caught.value.message
+    assert "split this model" in (caught.value.hint or "")
+
+
+def test_a_syntax_error_points_at_its_line() -> None:
+    with pytest.raises(ProjectError) as caught:
+        analyse("select a\nfrom (b", HERE)
+    assert caught.value.where is not None
+    assert caught.value.where.line == 2
