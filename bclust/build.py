@@ -134,6 +134,7 @@ class Build:
         records = read_records(self.warehouse)
         versions = {name: r.data_version for name, r in records.items()}
         outcomes = read_tests(self.warehouse)
+        tests = self._tests_by_last_node(wanted)
         for name in wanted.names:
             if self.session.stop.is_set():
                 raise Interrupted("stopped")
@@ -143,7 +144,7 @@ class Build:
                 self._block(name, name)
             self._done(result)
             if not result.failed and result.status is not Status.SKIPPED:
-                self._data_tests(node, versions, outcomes)
+                self._data_tests(tests.get(name, []), versions, outcomes)
             if self.options.fail_fast and not self.run.ok:
                 self._block_all(wanted, name)
 
@@ -266,19 +267,31 @@ class Build:
                 self._block(test.model, f"unit test {test.name}", include=True)
             self._done(result)
 
-    def _data_tests(self, node: Node, versions: Mapping[str, str], outcomes: Mapping[str, tuple[str, Status, int]]) -> None:
-        for test in self.manifest.tests_of(node.name):
-            if test.unique_id not in self.selection.tests:
-                continue
+    def _tests_by_last_node(self, wanted: Wanted) -> dict[str, list[DataTest]]:
+        """A data test runs after the last of the nodes that it reads."""
+        rank = {name: i for i, name in enumerate(wanted.names)}
+        found: dict[str, list[DataTest]] = {}
+        for test in self.manifest.data_tests:
+            read = [name for name in test.depends_on if name in rank]
+            if test.unique_id in self.selection.tests and read:
+                found.setdefault(max(read, key=rank.__getitem__), []).append(test)
+        return found
+
+    def _data_tests(
+        self, tests: Sequence[DataTest], versions: Mapping[str, str], outcomes: Mapping[str, tuple[str, Status, int]]
+    ) -> None:
+        for test in tests:
+            if any(name not in versions for name in test.depends_on):
+                continue  # it reads a table that was never built
             now = data_test_fingerprint(test, versions)
             before = outcomes.get(test.unique_id)
             if before and before[0] == now and before[1] is Status.PASS:
-                self._done(Result(test.unique_id, test.name, "test", Status.REUSED, node=node.name))
+                self._done(Result(test.unique_id, test.name, "test", Status.REUSED, node=test.node))
                 continue
             result = run_data_test(self.session, test)
             write_test(self.warehouse, test.unique_id, now, result)
             if result.failed:
-                self._block(node.name, f"test {test.name}")
+                self._block(test.node, f"test {test.name}")
             self._done(result)
 
     # --- the end -----------------------------------------------------------------------------------------------

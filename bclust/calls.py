@@ -72,8 +72,9 @@ class Summary:
 class CallDesk:
     """The paid calls of one build or one plan.
 
-    ``refresh`` names functions whose answers from before the store was opened are not used: what is needed is asked again. With ``offline``
-    a call that failed when it was last made fails again with the same message, and any other missing call is an error.
+    ``refresh`` names functions whose answers from before the store was opened are not used: what is needed is asked again.
+    With ``offline`` a call that failed when it was last made fails again with the same message, and any other missing call
+    is an error.
     """
 
     def __init__(self, store: CallStore, context: Context, *, offline: bool = False, refresh: Collection[str] = ()) -> None:

@@ -34,10 +34,6 @@ class Manifest:
             raise SelectionError(f"no node {name!r}", hint=did_you_mean(name, self.nodes))
         return self.nodes[name]
 
-    def tests_of(self, name: str) -> list[DataTest]:
-        """Data tests that run after this node."""
-        return [t for t in self.data_tests if t.node == name]
-
     def to_json(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """dbt's field names."""
         ids = {name: node.unique_id for name, node in self.nodes.items()}

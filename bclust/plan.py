@@ -173,7 +173,7 @@ def _count_calls(session: Session, wanted: Wanted, stale: Mapping[str, tuple[str
             if blocker is not None:
                 unknown[name] = blocker
                 if node.paid:
-                    plans[name] = NodePlan(name, "build", waits_for=blocker)
+                    plans[name] = NodePlan(name, "build", at_most=_bound(warehouse, node), waits_for=blocker)
                 continue
             calls = _try(session, node)
             if node.paid:
@@ -202,6 +202,17 @@ def _estimated(desk: CallDesk) -> tuple[CallCount, ...]:
         CallCount(e.function, e.lane, new=e.new, cached=e.stored, tokens=e.input_tokens + e.output_tokens, cost_usd=e.cost_usd)
         for e in desk.estimate()
     )
+
+
+def _bound(warehouse: Warehouse, node: Node) -> int | None:
+    """The upper bound that the model's config gives as SQL over its inputs; None where it gives none or cannot be known."""
+    expression = node.config.get("calls_at_most")
+    if not expression:
+        return None
+    try:
+        return int(warehouse.execute(f"select ({expression})")[0][0])
+    except (BclustError, TypeError):
+        return None
 
 
 def _is_heavy(node: Node, manifest: Manifest) -> bool:
