@@ -83,55 +83,52 @@ class Progress:
 class Concurrency:
     """How many calls a lane may have under way: grows with every answer, halves when the server asks for fewer.
 
-    The first call goes alone, so that a wrong key costs one call. Like TCP's congestion control (slow start, multiplicative
-    decrease, then CUBIC's plateau: Ha, Rhee & Xu 2008): after a "too many", it halves, returns quickly to just below the
-    number that was too many, and from there tries for more, each time more rarely.
+    The first call goes alone, so that a wrong key costs one call. After a "too many" the number halves, returns quickly to just
+    below what was too many, and from there tries for more, slowly at first, as TCP does (slow start and multiplicative
+    decrease: Jacobson 1988; the plateau: CUBIC, Ha, Rhee & Xu 2008).
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.limit = 1.0
-        self.epoch = 0
-        self._ceiling: float | None = None
-        self._proven = 0
-        self._probe = 1.0
+        self.epoch = 0  # grows with every halving; a call begun before the last one says nothing about the present limit
+        self._ceiling = float("inf")
+        self._passed = 0  # calls of this epoch that were answered
+        self._calm = 0.0  # rounds of answers since the last halving
         self._failures = 0
 
-    def succeeded(self, depth: int) -> None:
-        """A call was answered that was the ``depth``-th under way when it began."""
-        if not self._proven and not self.epoch:
+    def succeeded(self, epoch: int) -> None:
+        """A call begun in ``epoch`` was answered."""
+        if self.limit == 1.0 and not self.epoch:
             self._open()
-        self._proven = max(self._proven, depth)
-        if self._ceiling is not None and depth >= self._ceiling:
-            self._ceiling, self._probe = None, 1.0
-        below = self._ceiling is None or self.limit + 1 < 0.95 * self._ceiling
-        self.limit = min(self.most, self.limit + (1.0 if below else self._probe / self.limit))
+        self._passed += epoch == self.epoch
+        self._calm += 1 / self.limit
+        below = self.limit + 1 < 0.95 * self._ceiling
+        step = 1.0 if below else min(1.0, 0.25 * 2 ** (self._calm / 16) / self.limit)
+        self.limit = min(self.most, self.limit + step)
+
+    def throttled(self, depth: int, epoch: int) -> bool:
+        """A call begun in ``epoch`` as the ``depth``-th under way was one too many. Returns whether fewer will pass.
+
+        They will if many of this epoch passed; if hardly any did, the server counts calls per time, and all have to wait.
+        """
+        if epoch < self.epoch:
+            return True
+        fewer_will_pass = self._passed >= self.limit / 4
+        self._ceiling = depth
+        self.limit = max(1.0, self.limit / 2)
+        self.epoch += 1
+        self._passed, self._calm = 0, 0.0
+        return fewer_will_pass
 
     def failed(self) -> None:
         """A call failed for good. Some questions cannot be answered; after three such the others no longer wait."""
         self._failures += 1
-        if self._failures == 3 and not self._proven:
+        if self._failures == 3 and self.limit == 1.0 and not self.epoch:
             self._open()
 
     def _open(self) -> None:
-        self.limit = max(self.limit, self.most / 2, min(self.most, 8))
-
-    def throttled(self, depth: int, epoch: int) -> bool:
-        """A call begun in ``epoch`` was one too many. Returns whether fewer at once can be expected to pass.
-
-        That is so if fewer have passed before; if not, the server counts calls per time and all have to wait.
-        """
-        explained = 0 < self._proven < depth
-        if epoch == self.epoch:
-            if self._ceiling is not None:
-                self._probe = max(self._probe / 2, 1 / 16)
-            self._ceiling = depth
-            self._proven = min(self._proven, max(depth - 1, 0))
-            self.limit = max(1.0, self.limit / 2)
-            self.epoch += 1
-        elif self._ceiling is not None and depth < self._ceiling:
-            self._ceiling = depth
-        return explained
+        self.limit = max(1.0, self.most / 2, min(self.most, 8))
 
 
 class Pace:
@@ -325,7 +322,7 @@ class LaneRun:
         except Exception as error:  # noqa: BLE001 - a fault in a provider costs its rows, not the build
             self._missed(batch, CallError(f"{type(error).__name__}: {error}"), depth, epoch)
         else:
-            self._concurrency.succeeded(depth)
+            self._concurrency.succeeded(epoch)
             self.budget.end(reserved, self._received(batch, results, (self._loop.time() - started) * 1000))
             return
         self.budget.end(reserved, 0.0)
@@ -360,8 +357,7 @@ class LaneRun:
         """The whole batch has no answer: wait and try again, find the culprit, or give up."""
         if error.throttled:
             batch.throttles += 1
-            explained = self._concurrency.throttled(depth, epoch)
-            if error.after and not explained:
+            if not self._concurrency.throttled(depth, epoch) and error.after:
                 self._paused_until = max(self._paused_until, self._loop.time() + error.after)
         tries, patience = batch.tries, self._limits.max_retries
         if error.throttled:

@@ -104,6 +104,8 @@ def build(
     terminal.recap(run, next_commands=_next(run))
     if not run.ok:
         raise typer.Exit(1)
+    if manifest.config.reports.get("open_at_end") and sys.stdout.isatty():
+        report(target=target, project_dir=project_dir)
 
 
 @app.command()

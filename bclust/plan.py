@@ -52,17 +52,16 @@ def make_plan(session: Session, selection: Selection, *, full_refresh: bool = Fa
     manifest, records = session.manifest, read_records(session.warehouse)
     wanted = wanted_nodes(manifest, selection, no_upstream=no_upstream)
     stale = stale_nodes(manifest, wanted, records, refreshed_nodes(session, selection, full_refresh=full_refresh))
-    counted: dict[str, NodePlan] = {}
     if any(stale.values()):
         check_binding(session, wanted.names)
-        counted = _count_calls(session, wanted, stale)
+    counted, notes = _count_calls(session, wanted, stale)
     plans = []
     for name in wanted.names:
         base = counted.get(name, NodePlan(name, "build" if stale[name] else "reuse"))
         plans.append(
             NodePlan(name, base.action, stale[name], wanted.required_by.get(name), base.calls, base.at_most, base.waits_for)
         )
-    return Plan(tuple(plans))
+    return Plan(tuple(plans), notes)
 
 
 def refreshed_nodes(session: Session, selection: Selection, *, full_refresh: bool) -> dict[str, str]:
@@ -154,18 +153,26 @@ def load_seed(warehouse: Warehouse, node: Node, name: str) -> None:
 # --- counting calls --------------------------------------------------------------------------------------------
 
 
-def _count_calls(session: Session, wanted: Wanted, stale: Mapping[str, tuple[str, ...]]) -> dict[str, NodePlan]:
-    """Run the paid models, and the free ones above them, in a scratch database with the functions looking up only."""
+def _count_calls(
+    session: Session, wanted: Wanted, stale: Mapping[str, tuple[str, ...]]
+) -> tuple[dict[str, NodePlan], tuple[str, ...]]:
+    """Run the paid models, and the free ones above them, in a scratch database with the functions looking up only.
+
+    Returns the plans of the paid nodes, and the notes: the column ``note`` of models with ``plan_note: true``.
+    """
     manifest, warehouse = session.manifest, session.warehouse
     paid = [n for n in wanted.names if stale[n] and manifest.nodes[n].paid]
-    needed = {a for n in paid for a in manifest.graph.ancestors(n)} | set(paid)
+    noted = [n for n in wanted.names if manifest.nodes[n].config.get("plan_note")]
+    needed = {a for n in (*paid, *noted) for a in manifest.graph.ancestors(n)} | {*paid, *noted}
+    built = warehouse.tables()
     unknown: dict[str, str] = {}  # name -> the node that must be built first
     plans: dict[str, NodePlan] = {}
     with scratch(warehouse) as working:
-        for name in (n for n in manifest.graph.sorted(needed) if n in stale or n in needed):
+        for name in manifest.graph.sorted(needed):
             node = manifest.nodes[name]
             if not stale.get(name):
-                warehouse.execute(f"create view {quote(name)} as from {working}.main.{quote(name)}")
+                if name in built:
+                    warehouse.execute(f"create view {quote(name)} as from {working}.main.{quote(name)}")
                 continue
             blocker = next((unknown[p] for p in node.depends_on if p in unknown), None)
             if blocker is None and not node.paid and _is_heavy(node, manifest):
@@ -180,8 +187,9 @@ def _count_calls(session: Session, wanted: Wanted, stale: Mapping[str, tuple[str
                 plans[name] = NodePlan(name, "build", calls=calls)
             if any(c.new for c in calls):
                 unknown[name] = name
+        notes = [row[0] for n in noted if n not in unknown for row in warehouse.execute(f"select note from {quote(n)}")]
     session.new_desk()
-    return plans
+    return plans, tuple(notes)
 
 
 def _try(session: Session, node: Node) -> tuple[CallCount, ...]:

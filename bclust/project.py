@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 _MODEL_KEYS = ("name", "description", "config", "columns", "data_tests")
-_CONFIG_KEYS = ("materialized", "tags", "stale_on", "calls_at_most", "meta")
+_CONFIG_KEYS = ("materialized", "tags", "stale_on", "calls_at_most", "plan_note", "meta")
 _SEED_CONFIG_KEYS = ("tags", "file", "rest", "meta")
 _UNIT_KEYS = ("name", "description", "model", "given", "functions", "vars", "expect")
 

@@ -1,0 +1,42 @@
+-- How good each clustering is, by itself and against the behaviors where statements have one.
+with labelled as (
+    select 'statements' as subject, c.clustering, c.cluster_id, s.behavior, s.statement_id as id
+    from statement_clusters as c
+    inner join statements as s using (statement_id)
+    union all
+    select 'responses' as subject, c.clustering, c.cluster_id, s.behavior, concat_ws('|', c.statement_id, c.llm_id, c.sample) as id
+    from response_clusters as c
+    inner join statements as s using (statement_id)
+),
+
+agreements as (
+    select
+        subject, clustering,
+        count(*) as n,
+        avg((cluster_id = -1)::int) as share_noise,
+        cluster_agreement(list(cluster_id::varchar order by id), list(behavior order by id)) as agreement
+    from labelled
+    group by all
+),
+
+fits as (
+    select 'statements' as subject, * from statement_cluster_fits
+    union all by name
+    select 'responses' as subject, * from response_cluster_fits
+)
+
+select
+    f.subject,
+    f.clustering,
+    f.algorithm,
+    f.n_clusters,
+    a.n,
+    f.n_sample,
+    1 - f.n_sample / a.n as share_assigned,
+    a.share_noise,
+    f.silhouette,
+    a.agreement.ari as ari,
+    a.agreement.nmi as nmi
+from fits as f
+inner join agreements as a using (subject, clustering)
+order by f.subject, f.clustering

@@ -1,0 +1,38 @@
+-- Each clustering, fitted on a seeded sample of the response embeddings.
+with sample as (
+    select embedding, statement_id, llm_id, sample
+    from response_embeddings
+    where embedder = getvariable('clustering_embedder') and embedding is not null
+    qualify row_number() over (order by md5(concat_ws('|', statement_id, llm_id, sample, getvariable('random_state')))) <= getvariable('fit_sample')
+),
+
+vectors as (
+    select list(embedding order by statement_id, llm_id, sample) as embeddings from sample
+),
+
+sizes as (
+    select auto_clusters(count(*)) as n_auto from statements
+),
+
+fits as (
+    select
+        c.clustering,
+        c.algorithm,
+        fit_clusters(
+            v.embeddings, c.algorithm,
+            case when coalesce(c.n_clusters, 'auto') = 'auto' then s.n_auto::varchar else c.n_clusters end,
+            params := c.params, random_state := getvariable('random_state')
+        ) as fit
+    from clusterings as c
+    cross join vectors as v
+    cross join sizes as s
+)
+
+select
+    clustering,
+    algorithm,
+    fit.fitted as fitted,
+    fit.n_clusters as n_clusters,
+    fit.n_sample as n_sample,
+    fit.silhouette as silhouette
+from fits

@@ -1,0 +1,62 @@
+-- Ward's tree over the clusters of each clustering: leaves are clusters, inner nodes are merges, the root has no parent.
+with centroids as (
+    select clustering, unnest(cluster_centroids(fitted)) as c
+    from response_cluster_fits
+),
+
+sizes as (
+    select clustering, cluster_id, count(*)::int as n
+    from response_clusters
+    group by all
+),
+
+leaves as (
+    select
+        f.clustering,
+        row_number() over (partition by f.clustering order by f.c.cluster_id) - 1 as node_id,
+        f.c.cluster_id as cluster_id,
+        f.c.centroid as centroid,
+        coalesce(s.n, 0)::int as n
+    from centroids as f
+    left join sizes as s on s.clustering = f.clustering and s.cluster_id = f.c.cluster_id
+),
+
+trees as (
+    select clustering, linkage(list(centroid order by node_id), list(n order by node_id)) as steps
+    from leaves
+    group by clustering
+),
+
+steps as (
+    select clustering, unnest(steps) as m
+    from trees
+),
+
+parents as (
+    select clustering, m.left_id as node_id, m.node_id as parent_id from steps
+    union all
+    select clustering, m.right_id as node_id, m.node_id as parent_id from steps
+),
+
+nodes as (
+    select clustering, node_id, cluster_id, 0.0 as height, n from leaves
+    union all
+    select clustering, m.node_id as node_id, null as cluster_id, m.height as height, m.n as n from steps
+),
+
+final as (
+    select
+        n.clustering,
+        n.node_id::int as node_id,
+        p.parent_id::int as parent_id,
+        n.cluster_id,
+        n.height,
+        n.n,
+        t.response_theme as label
+    from nodes as n
+    left join parents as p using (clustering, node_id)
+    left join response_cluster_themes as t using (clustering, cluster_id)
+)
+
+select * from final
+order by clustering, node_id

@@ -1,0 +1,492 @@
+"""The findings as one file, or every figure as an image: `bclust report --export FILE` runs this.
+
+    python reports/export.py --warehouse warehouse.duckdb --out report.html [--no-text]
+    python reports/export.py --warehouse warehouse.duckdb --out findings.md --format md
+    python reports/export.py --warehouse warehouse.duckdb --out figures/ --format png
+
+The HTML opens from disk and asks nothing of any server: plotly.js is inside, and its content security policy forbids every
+request. All text is escaped. PNG, SVG and PDF go through kaleido (pip install 'bclust[png]') and need Chromium or Chrome.
+Plot settings come as JSON in the environment variable BCLUST_REPORT_SETTINGS (see ``charts.style.Style``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import re
+import sys
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # run as a file, Python puts this folder there, not the project's
+    sys.path.insert(0, str(ROOT))
+
+from bclust.errors import BclustError, UsageError  # noqa: E402 - the path comes first
+from reports import _queries as q  # noqa: E402 - the path comes first
+from reports import charts  # noqa: E402 - the path comes first
+from reports._comparison import named, with_limits  # noqa: E402 - the path comes first
+from reports._findings import findings, llm_ids, prompt_types, values  # noqa: E402 - the path comes first
+from reports._hierarchy import SHARE, approvals_below, cluster_rows, language_model_parts, node_names, treemap_rows  # noqa: E402 - the path comes first
+from reports._map import Choice, coded_points  # noqa: E402 - the path comes first
+from reports._scope import Scope  # noqa: E402 - the path comes first
+from reports._texts import plain  # noqa: E402 - the path comes first
+from reports._tree import Tree  # noqa: E402 - the path comes first
+from reports._warehouse import Warehouse, warehouse_path  # noqa: E402 - the path comes first
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import plotly.graph_objects as go
+    import polars as pl
+
+
+IMAGES = ("png", "svg", "pdf")
+MAP_POINTS, SVG_POINTS, TABLE_ROWS, PAIRS = 20_000, 3_000, 500, 6
+FONT = "Source Sans 3, Source Sans Pro, system-ui, sans-serif"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the report."""
+
+    name: str
+    section: str
+    title: str
+    note: str
+    fig: go.Figure
+
+
+def scope_of(warehouse: Warehouse, style: charts.Style) -> Scope:
+    """Everything, under the main clustering and the first embedder."""
+
+    llms = llm_ids(warehouse)
+    clusterings = values(warehouse, "clustering", ["response_clusters", "statement_clusters", "clusterings"]) or ["main"]
+    embedders = values(warehouse, "embedder", ["response_map", "statement_map", "embedders"]) or ["default"]
+    return Scope(warehouse, llms, llms, "main" if "main" in clusterings else clusterings[0], embedders[0], style)
+
+
+# --- figures ---------------------------------------------------------------------------------------------------
+
+
+def figures(scope: Scope, *, text: bool = True) -> Iterator[Figure]:
+    """All figures that the warehouse has the tables for, but those that the settings hide."""
+    hidden = set(scope.style.hide)
+    if "all" in hidden:
+        return
+    for made in (_maps(scope, text=text), _comparisons(scope), _approvals(scope), _hierarchies(scope)):
+        yield from (figure for figure in made if not hidden & {figure.name, figure.section.lower()})
+
+
+def _maps(scope: Scope, *, text: bool) -> Iterator[Figure]:
+
+    if scope.warehouse.has("response_map", "statements"):
+        per_llm = max(MAP_POINTS // max(len(scope.llms), 1), 1)
+        points = scope.frame(_points_sql(scope, "response", per_llm, text=text))
+        for colour, title in (("llm", "by language model"), ("cluster", "by cluster")):
+            if len(points) and (colour == "llm" or "cluster_id" in points.columns):
+                coded, categories, centres = coded_points(scope, Choice("response", colour), points)
+                fig = charts.point_map(coded, categories, scope.style, centres, webgl=len(coded) > SVG_POINTS)
+                yield Figure(
+                    f"response_map_{colour}",
+                    "Map",
+                    f"Responses {title}",
+                    "Texts that mean similar things lie close together.",
+                    fig,
+                )
+    if scope.warehouse.has("statement_map", "statements", "approvals") and scope.llms:
+        points = scope.frame(_points_sql(scope, "statement", MAP_POINTS // 4, text=text))
+        for prompt_type in prompt_types(scope.warehouse):
+            choice = Choice("statement", "decision", facet=True, prompt_type=prompt_type, llm=scope.llms[0])
+            coded, categories, _ = coded_points(scope, choice, points)
+            if len(coded):
+                fig = charts.point_map(coded, categories, scope.style, height=420, webgl=len(coded) > SVG_POINTS)
+                yield Figure(
+                    f"statement_map_{prompt_type}",
+                    "Map",
+                    f"Statements by decision of {scope.llms[0]}: {prompt_type}",
+                    "One map per prompt.",
+                    fig,
+                )
+
+
+def _points_sql(scope: Scope, kind: str, sample: int, *, text: bool) -> str:
+    total = int(scope.warehouse.row(f"select count(*) as n from {kind}_map")["n"])
+    hover, clusters = text and total <= 5000, scope.warehouse.has(f"{kind}_clusters")
+    if kind == "response":
+        hover = hover and scope.warehouse.has("responses")
+        return q.response_points(scope.clustering, scope.embedder, scope.llms, hover=hover, sample=sample, clusters=clusters)
+    return q.statement_points(scope.clustering, scope.embedder, hover=hover, sample=sample, clusters=clusters)
+
+
+def _comparisons(scope: Scope) -> Iterator[Figure]:
+
+    if not scope.warehouse.has("llm_differences"):
+        return
+    for a, b in list(combinations(scope.llms, 2))[:PAIRS]:
+        differences = named(scope, scope.frame(q.differences(scope.clustering, a, b)))
+        if differences.is_empty():
+            continue
+        n = int((differences["q_value"] <= 0.05).sum())
+        note = f"{n} of {len(differences)} clusters differ at a false discovery rate of 0.05."
+        fig = charts.volcano(differences, a, b, scope.colours, 0.05, scope.style)
+        yield Figure(f"difference_{a}_{b}", "Compare", f"{a} against {b}: effect and evidence", note, fig)
+        fig = charts.dumbbell(with_limits(scope, differences.head(15), a, b), a, b, scope.colours, scope.style)
+        yield Figure(
+            f"shares_{a}_{b}",
+            "Compare",
+            f"{a} against {b}: shares of clusters",
+            "Largest differences first, 95 % intervals.",
+            fig,
+        )
+
+
+def _approvals(scope: Scope) -> Iterator[Figure]:
+    if not scope.warehouse.has("approval_rates"):
+        return
+    for prompt_type in prompt_types(scope.warehouse):
+        rates = scope.frame(q.rates(prompt_type, scope.llms))
+        if rates.is_empty():
+            continue
+        yield Figure(
+            f"decisions_{prompt_type}",
+            "Approvals",
+            f"Decisions: {prompt_type}",
+            "Of everything asked.",
+            charts.diverging_bars(rates, scope.llms, scope.style),
+        )
+        fig = charts.rate_dots(rates, scope.llms, scope.colours, scope.style)
+        yield Figure(
+            f"rates_{prompt_type}", "Approvals", f"Approval rates: {prompt_type}", "Of those that answered, 95 % intervals.", fig
+        )
+        fig = charts.rate_heatmap(rates, scope.llms, scope.style)
+        yield Figure(
+            f"heatmap_{prompt_type}",
+            "Approvals",
+            f"Approval rates side by side: {prompt_type}",
+            "Of those that answered, with denominators.",
+            fig,
+        )
+
+
+def _hierarchies(scope: Scope) -> Iterator[Figure]:
+
+    for kind in ("statement", "response"):
+        if not scope.warehouse.has(f"{kind}_cluster_tree"):
+            continue
+        tree = Tree(scope.frame(q.tree(kind, scope.clustering)))
+        names = node_names(tree, scope.names(kind))
+        strips = []
+        if kind == "response" and scope.warehouse.has("response_clusters"):
+            strips = [("", language_model_parts(scope, tree))]
+        elif kind == "statement" and scope.warehouse.has("statement_cluster_approvals"):
+            strips = [(t, approvals_below(scope, tree, t, scope.llms)) for t in prompt_types(scope.warehouse)]
+        for prompt_type, (rates, columns, _, what) in strips if tree.nodes else []:
+            scale = charts.rate_scale(scope.style) if kind == "statement" else charts.amount_scale(scope.style)
+            fig = charts.dendrogram(tree, tree.cut(100), rates, columns, names, scope.style, scale=scale, title=what)
+            title = f"Tree of {kind}s" + (f": {prompt_type}" if prompt_type else "")
+            yield Figure(
+                f"tree_{kind}_{prompt_type}".rstrip("_"),
+                "Hierarchy",
+                title,
+                f"Strip: % {what}. Hover a branch point for everything below it.",
+                fig,
+            )
+            boxes = treemap_rows(scope, kind, tree, names, rates, columns[0] if columns else "size", 12, nested=False)
+            look: dict[str, Any] = {
+                "scale": boxes.scale,
+                "low": boxes.low,
+                "high": boxes.high,
+                "title": boxes.title,
+                "tickformat": boxes.tickformat,
+            }
+            fig = charts.boxes(boxes.rows, scope.style, height=560, **look)
+            yield Figure(
+                f"treemap_{kind}_{prompt_type}".rstrip("_"),
+                "Hierarchy",
+                title.replace("Tree", "Treemap"),
+                "Click a group to enter it.",
+                fig,
+            )
+
+
+# --- texts -----------------------------------------------------------------------------------------------------
+
+
+def facts(scope: Scope) -> list[tuple[str, str]]:
+    """What ran: sizes, failures, cost, the last run."""
+    warehouse = scope.warehouse
+    found = [
+        (name.replace("llms", "language models"), f"{warehouse.row(f'select count(*) as n from {name}')['n']:,}")
+        for name in ("statements", "llms", "responses", "approvals")
+        if warehouse.has(name)
+    ]
+    if warehouse.has("responses") or warehouse.has("approvals"):
+        totals = scope.frame(q.call_totals(warehouse))
+        found.append(("calls failed", f"{int(totals['failed'].sum()):,}"))
+        if totals["cost_usd"].null_count() < len(totals):
+            found.append(("cost", f"${totals['cost_usd'].sum():,.2f}"))
+    found.append(("published", f"{warehouse.published_at:%Y-%m-%d %H:%M} UTC"))
+    return found
+
+
+def simulated(scope: Scope) -> str:
+    """A sentence that says which language models are only simulated; "" when none is."""
+    if not scope.warehouse.column("llms", "provider"):
+        return ""
+    who = scope.frame("select llm_id\nfrom llms\nwhere provider = 'simulated'\norder by llm_id")["llm_id"].to_list()
+    if not who:
+        return ""
+    names = "All language models" if len(who) == len(scope.all_llms) else plain(", ".join(who), 300)
+    return f"{names} are simulated: these answers follow declared profiles, not a real language model."
+
+
+def to_markdown(scope: Scope) -> str:
+    """The findings as a short text."""
+    names = scope.comparison_names()
+    lines = ["# What stands out", "", " · ".join(f"{value} {name}" for name, value in facts(scope)), ""]
+    lines += [simulated(scope), ""] if simulated(scope) else []
+    found = findings(scope.warehouse, scope.llms, scope.clustering, names)
+    lines += [f"- **{_md(f.title)}** {_md(f.detail)}" for f in found] or ["Nothing has been compared yet: `bclust build`."]
+    for prompt_type in prompt_types(scope.warehouse) if scope.warehouse.has("approval_rates") else []:
+        rates = scope.frame(q.rates(prompt_type, scope.llms))
+        lines += [
+            "",
+            f"## Approval rates: {_md(prompt_type)}",
+            "",
+            "| prompt | language model | approved of answered | 95 % interval | n | no answer |",
+            "|---|---|---|---|---|---|",
+        ]
+        for r in rates.iter_rows(named=True):
+            answered = r["approved"] + r["disapproved"]
+            rate = "–" if r["rate"] is None else f"{100 * r['rate']:.1f} %"
+            ends = "–" if r["ci_low"] is None else f"{100 * r['ci_low']:.1f} to {100 * r['ci_high']:.1f}"
+            lines.append(
+                f"| {_md(r['prompt_name'])} | {_md(r['llm_id'])} | {rate} | {ends} | {answered:,} | {r['n'] - answered:,} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _md(text: object) -> str:
+    """Escaped for Markdown and for the HTML that Markdown lets through; ``q < 0.001`` stays readable."""
+    marked = "".join(f"\\{c}" if c in "\\`*_[]|#!" else c for c in plain(text, 300))
+    return re.sub(r"<(?! )", "&lt;", marked)
+
+
+# --- HTML ------------------------------------------------------------------------------------------------------
+
+STYLE = """
+:root { color-scheme: light; --line: #e1e3e8; --faint: #6b7079; --accent: #4d5fd6; }
+* { box-sizing: border-box; }
+body { font: 15px/1.5 "Source Sans 3", "Source Sans Pro", system-ui, sans-serif; color: #24262b; margin: 0 auto;
+  max-width: 1180px; padding: 1.5rem 1.2rem 4rem; overflow-wrap: anywhere; }
+h1 { font-size: 1.7rem; margin: 0; }
+h2 { font-size: 1.3rem; margin: 2.4rem 0 .6rem; border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
+h3 { font-size: 1.05rem; margin: 1.6rem 0 0; }
+p.note { color: var(--faint); margin: .1rem 0 .4rem; }
+p.notice { background: #eef4ff; padding: .6rem .9rem; border-radius: .4rem; }
+nav { position: sticky; top: 0; background: #fffffff2; padding: .5rem 0; z-index: 2; border-bottom: 1px solid var(--line); }
+nav a { margin-right: 1rem; color: var(--accent); text-decoration: none; }
+.facts { display: flex; flex-wrap: wrap; gap: .6rem; margin: 1rem 0; }
+.facts div { border: 1px solid var(--line); border-radius: .4rem; padding: .4rem .8rem; }
+.facts b { display: block; font-size: 1.25rem; font-weight: 600; }
+.facts span { color: var(--faint); }
+ul.findings { padding: 0; list-style: none; }
+ul.findings li { border: 1px solid var(--line); border-radius: .4rem; padding: .5rem .9rem; margin: .5rem 0; }
+ul.findings span { color: var(--faint); display: block; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem; }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; min-width: 4rem; }
+th { background: #f5f6f8; position: sticky; top: 0; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.scroll { overflow: auto; max-height: 620px; }
+.figure { overflow-x: auto; }
+input { font: inherit; padding: .35rem .6rem; border: 1px solid var(--line); border-radius: .4rem; width: min(24rem, 100%);
+  margin: .4rem 0; }
+"""
+FILTER = """
+for (const box of document.querySelectorAll("input[data-table]")) {
+  const rows = document.getElementById(box.dataset.table).tBodies[0].rows;
+  box.addEventListener("input", () => {
+    const word = box.value.toLowerCase();
+    for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(word);
+  });
+}
+"""
+# unsafe-eval: plotly compiles its WebGL programs
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:; worker-src blob:"
+)
+
+
+def to_html(scope: Scope, *, text: bool = True) -> str:
+    """The whole report as one page that needs nothing else."""
+    from plotly.offline import get_plotlyjs
+
+    names = scope.comparison_names()
+    sections: dict[str, list[str]] = {}
+    for i, figure in enumerate(figures(scope, text=text)):
+        figure.fig.update_layout(font_family=FONT)
+        body = figure.fig.to_html(full_html=False, include_plotlyjs=False, config=charts.CONFIG, div_id=f"figure-{i}")
+        sections.setdefault(figure.section, []).append(
+            f'<h3>{_h(figure.title)}</h3><p class="note">{_h(figure.note)}</p><div class="figure" role="img" '
+            f'aria-label="{_h(figure.title)}">{body}</div>'
+        )
+    found = findings(scope.warehouse, scope.llms, scope.clustering, names)
+    listed = (
+        "".join(f"<li><b>{_h(f.title)}</b><span>{_h(f.detail)}</span></li>" for f in found)
+        or "<li>Nothing has been compared yet.</li>"
+    )
+    sections["Clusters"] = [_cluster_table(scope, kind) for kind in ("response", "statement")]
+    sections["Methods"] = [_methods(scope)]
+    parts = [f'<h2 id="{_h(name)}">{_h(name)}</h2>' + "".join(body) for name, body in sections.items() if any(body)]
+    links = "".join(
+        f'<a href="#{_h(name)}">{_h(name)}</a>' for name in ["Findings", *(n for n, body in sections.items() if any(body))]
+    )
+    cards = "".join(f"<div><b>{_h(value)}</b><span>{_h(name)}</span></div>" for name, value in facts(scope))
+    notice = f'<p class="notice">{_h(simulated(scope))}</p>' if simulated(scope) else ""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
+        'initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><meta name="referrer" content="no-referrer">'
+        f"<title>bclust report</title><style>{STYLE}</style><script>{get_plotlyjs()}</script></head><body>"
+        f'<h1>How do the language models differ?</h1><nav>{links}</nav><div class="facts">{cards}</div>{notice}'
+        '<h2 id="Findings">Findings</h2><ul '
+        f'class="findings">{listed}</ul>{"".join(parts)}<script>{FILTER}</script></body></html>'
+    )
+
+
+def _h(value: object) -> str:
+    return html.escape(plain(value, 400))
+
+
+def _cluster_table(scope: Scope, kind: str) -> str:
+
+    if not scope.warehouse.has(f"{kind}_cluster_themes"):
+        return ""
+    frame, _ = cluster_rows(scope, kind)
+    name = f"clusters-{kind}"
+    return (
+        f'<h3>Clusters of {kind}s</h3><input type="search" placeholder="filter" aria-label="filter" data-table="{name}">'
+        + _table(frame, name)
+    )
+
+
+def _table(frame: pl.DataFrame, name: str) -> str:
+    head = "".join(f"<th>{_h(c.replace('_', ' '))}</th>" for c in frame.columns)
+    numeric = {c for c, t in frame.schema.items() if t.is_numeric()}
+    rows = [
+        "<tr>"
+        + "".join(
+            f'<td class="number">{_number(v, share=c.startswith(SHARE))}</td>'
+            if c in numeric
+            else f"<td>{_h('' if v is None else v)}</td>"
+            for c, v in row.items()
+        )
+        + "</tr>"
+        for row in frame.head(TABLE_ROWS).iter_rows(named=True)
+    ]
+    more = f'<p class="note">first {TABLE_ROWS} of {len(frame):,}</p>' if len(frame) > TABLE_ROWS else ""
+    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<div class="scroll"><table id="{_h(name)}">{body}</table></div>{more}'
+
+
+def _number(value: Any, *, share: bool) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:.1f} %" if share else f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+
+
+def _methods(scope: Scope) -> str:
+    """Language models, prompts, embedders, clusterings, and how the numbers were made."""
+    text = (
+        "<p>Every language model answered the same statements. Approval rates count those that answered, with Wilson "
+        "intervals; pairs are "
+        "compared on the same statements with exact McNemar tests (mid-p), and q-values are Benjamini-Hochberg's over all "
+        "cells of a table. "
+        "Clusters that are compared between language models were fitted on one half of the statements and tested on the other. "
+        "A map is a picture, not evidence.</p>"
+    )
+    for name in ("llms", "embedders", "clusterings", "approval_prompts"):
+        if scope.warehouse.has(name):
+            text += f"<h3>{_h(name.replace('_', ' '))}</h3>" + _table(scope.frame(f"from {name}"), f"methods-{name}")
+    return text
+
+
+# --- images and the command ------------------------------------------------------------------------------------
+
+
+def write_images(scope: Scope, folder: Path, kind: str) -> list[Path]:
+    """Every figure as PNG, SVG or PDF, in one browser."""
+    try:
+        import kaleido
+    except ModuleNotFoundError as error:
+        raise UsageError("figures as images need kaleido", hint="pip install 'bclust[png]'") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs, paths = [], []
+    for figure in figures(scope):
+        figure.fig.update_layout(
+            paper_bgcolor=scope.style.ground,
+            title={"text": charts.label(figure.title, 90), "x": 0.01, "y": 0.99, "yanchor": "top"},
+        )
+        figure.fig.update_layout(margin={"t": (figure.fig.layout.margin.t or 30) + 30})
+        path = folder / f"{_file_name(figure.name)}.{kind}"
+        size = {"width": figure.fig.layout.width or 1100, "height": (figure.fig.layout.height or 600) + 30}
+        jobs.append({"fig": figure.fig, "path": str(path), "opts": {"format": kind, "scale": 2 if kind == "png" else 1, **size}})
+        paths.append(path)
+    if not jobs:
+        raise UsageError(
+            "there is no figure to write", hint="build something first (bclust build), or take back hide in the report's settings"
+        )
+    kaleido.write_fig_from_object_sync(jobs)
+    return paths
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:100]
+
+
+def export(warehouse_file: Path, out: Path, kind: str, *, text: bool = True) -> list[Path]:
+    """Write the report; returns the files.
+
+    Raises:
+        WarehouseError: there is no warehouse.
+        UsageError: kaleido is missing, or there is nothing to draw.
+    """
+    style = charts.style_from_environment()
+    warehouse = Warehouse(warehouse_file)
+    try:
+        if kind in IMAGES:
+            return write_images(scope_of(warehouse, style), out, kind)
+        scope = scope_of(warehouse, replace(style, size=None) if kind == "html" and style.size is None else style)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(to_markdown(scope) if kind == "md" else to_html(scope, text=text), encoding="utf-8")
+        return [out]
+    finally:
+        warehouse.close()
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--warehouse", type=Path, default=warehouse_path())
+    parser.add_argument("--out", type=Path, required=True, help="a file; for images a folder")
+    parser.add_argument("--format", choices=["html", "md", *IMAGES], default="html")
+    parser.add_argument("--no-text", action="store_true", help="leave statements and responses out of the maps")
+    arguments = parser.parse_args()
+    try:
+        written = export(arguments.warehouse, arguments.out, arguments.format, text=not arguments.no_text)
+    except BclustError as error:
+        sys.stderr.write(f"ERROR {error}\n")
+        return error.exit_code
+    size = sum(path.stat().st_size for path in written)
+    sys.stderr.write(
+        f"wrote {written[0] if len(written) == 1 else f'{len(written)} figures to {arguments.out}'} ({size / 1e6:.1f} MB)\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""Hierarchy: what themes exist, and how rates change down the tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from reports import _page as page
+from reports import _queries as q
+from reports import charts
+from reports._findings import prompt_types
+from reports._hierarchy import (
+    SHARE,
+    approvals_below,
+    cluster_rows,
+    highest,
+    language_model_parts,
+    node_names,
+    rates_below,
+    treemap_rows,
+)
+from reports._texts import markdown, plain
+from reports._warehouse import literal
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from reports._scope import Scope
+    from reports._tree import Tree
+
+TITLE = "Hierarchy"
+QUESTION = "What themes exist, and how do approvals or language models change down the tree?"
+ICON = ":material/account_tree:"
+ORDER = 5
+
+VIEWS = ["dendrogram", "treemap", "icicle"]
+
+
+def render(scope: Scope) -> None:
+    """The page."""
+    present = [k for k in ("statement", "response") if scope.warehouse.has(f"{k}_cluster_tree")]
+    if not present:
+        page.needs(scope, "statement_cluster_tree", "response_cluster_tree")
+        return
+    page.remember("tree_of", present)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        kind = st.segmented_control(
+            "Tree of",
+            present,
+            key="tree_of",
+            required=True,
+            format_func=lambda k: f"{k}s",
+            persist_state="session",
+        )
+        view = st.segmented_control("Drawn as", VIEWS, key="drawn", bind="query-params", default=VIEWS[0], required=True)
+    page.linked("tree_of", kind, present[0])
+    kind, view = kind or present[0], view or VIEWS[0]
+    tree = page.cluster_tree(scope, kind)
+    if tree is None:
+        return
+    names = node_names(tree, scope.names(kind))
+    if not _themed(scope, kind):
+        page.empty(
+            "Clusters have no themes yet: their words or numbers stand for them.", f"bclust build --select {kind}_cluster_themes"
+        )
+    picked = _draw(scope, kind, view, tree, names, _strip(scope, kind, tree))
+    _table(scope, kind, tree, names, picked)
+
+
+def _themed(scope: Scope, kind: str) -> bool:
+    table = f"{kind}_cluster_themes"
+    present = [c for c in q.THEME_COLUMNS[kind] if scope.warehouse.column(table, c)]
+    if not present:
+        return False
+    where = f"clustering = {literal(scope.clustering)} and coalesce({', '.join(present)}) is not null"
+    return bool(scope.warehouse.row(f"select count(*) as n\nfrom {table}\nwhere {where}")["n"])
+
+
+def _strip(scope: Scope, kind: str, tree: Tree) -> tuple[pl.DataFrame, list[str], str, str]:
+    """The strip beside the tree, with the prompts and the language model that were chosen."""
+    if kind == "response":
+        return language_model_parts(scope, tree)
+    types = prompt_types(scope.warehouse)
+    if not types or not page.needs(scope, "statement_cluster_approvals"):
+        return rates_below(tree, None), [], q.tree(kind, scope.clustering), "approved"
+    one, two, _ = st.columns([2, 2, 2], vertical_alignment="bottom")
+    with one:
+        prompt_type = st.selectbox("Approvals under", types, key="prompts", bind="query-params")
+    with two:
+        llm = st.selectbox("Language model", ["all together", *scope.llms], key="decider", bind="query-params")
+    return approvals_below(scope, tree, prompt_type, scope.llms if llm == "all together" else [llm])
+
+
+# --- the drawing -----------------------------------------------------------------------------------------------
+
+
+def _draw(
+    scope: Scope,
+    kind: str,
+    view: str,
+    tree: Tree,
+    names: dict[int, str],
+    strip: tuple[pl.DataFrame, list[str], str, str],
+) -> int | None:
+    """One of the three drawings; returns the node that was clicked."""
+    return (_dendrogram if view == VIEWS[0] else _boxes)(scope, kind, view, tree, names, strip)
+
+
+def _dendrogram(
+    scope: Scope,
+    kind: str,
+    _view: str,
+    tree: Tree,
+    names: dict[int, str],
+    strip: tuple[pl.DataFrame, list[str], str, str],
+) -> int | None:
+    rates, columns, sql, what = strip
+    leaves = len(tree.leaf_nodes)
+    groups = leaves
+    if leaves > 2:
+        groups = st.slider("Branches", 2, leaves, min(leaves, 30), key="branches", bind="query-params")
+    scale, high = charts.rate_scale(scope.style), 1.0
+    if kind == "response":
+        scale, high = charts.amount_scale(scope.style), highest(rates)
+    fig = charts.dendrogram(tree, tree.cut(groups), rates, columns, names, scope.style, scale=scale, title=what, high=high)
+    if columns:
+        st.caption(f"Strip: % {what}. Hover a branch point for the rates of everything below it; click one to read its texts.")
+    alt = f"Dendrogram of the clusters of {kind}s, with rates"
+    page.chart(scope, fig, "dendrogram", [q.tree(kind, scope.clustering), sql], data=rates, select=("points",), alt=alt)
+    points = page.selection("dendrogram").get("points") or []
+    value = points[0].get("customdata") if points else None
+    return _node(tree, value[0] if isinstance(value, list) and value else value)
+
+
+def _boxes(
+    scope: Scope,
+    kind: str,
+    view: str,
+    tree: Tree,
+    names: dict[int, str],
+    strip: tuple[pl.DataFrame, list[str], str, str],
+) -> int | None:
+    rates, columns, sql, _ = strip
+    leaves = groups = len(tree.leaf_nodes)
+    depth = 3
+    one, two, _ = st.columns([2, 2, 2], vertical_alignment="bottom")
+    with one:
+        judged = scope.warehouse.column(f"{kind}_cluster_themes", "theme_validity")
+        options = [*columns, "size", *(["theme validity"] if judged else [])]
+        colour = st.selectbox("Colour by", options, key="colour_boxes", bind="query-params")
+    with two:
+        if view == "icicle":
+            depth = st.slider("Levels", 2, 12, 6, key="levels", bind="query-params")
+        elif leaves > 2:
+            groups = st.slider("Groups", 2, leaves, min(max(leaves // 5, 4), leaves), key="groups", bind="query-params")
+    boxes = treemap_rows(scope, kind, tree, names, rates, colour, groups, nested=view == "icicle")
+    fig = charts.boxes(
+        boxes.rows,
+        scope.style,
+        kind=view,
+        depth=depth,
+        scale=boxes.scale,
+        low=boxes.low,
+        high=boxes.high,
+        title=boxes.title,
+        tickformat=boxes.tickformat,
+        height=560 if view == "treemap" else min(max(560, 14 * leaves), 1400),
+    )
+    alt = f"The clusters of {kind}s as a {view}"
+    page.chart(
+        scope, fig, "boxes", [q.tree(kind, scope.clustering), sql], data=boxes.rows.drop("hover"), select=("points",), alt=alt
+    )
+    points = page.selection("boxes").get("points") or []
+    return _node(tree, points[0].get("id")) if points else None
+
+
+def _node(tree: Tree, value: object) -> int | None:
+    """A clicked thing as a node of this tree; None for the root, which stands for everything."""
+    text = str(value)
+    return int(text) if text.isdigit() and int(text) in tree.nodes and int(text) not in tree.roots else None
+
+
+# --- the cluster table -----------------------------------------------------------------------------------------
+
+
+def _table(scope: Scope, kind: str, tree: Tree, names: dict[int, str], picked: int | None) -> None:
+    """Every cluster with its themes, and the texts of the one that is chosen."""
+    import polars as pl
+
+    below = set(tree.leaves[picked]) if picked is not None else None
+    st.subheader("Clusters" if picked is None else f"Clusters under: {markdown(names[picked], 70)}", anchor=False)
+    search = st.text_input("Find a theme", key="find", bind="query-params", placeholder="a word").strip().lower()
+    frame, sql = cluster_rows(scope, kind)
+    if below is not None:
+        frame = frame.filter(pl.col("cluster_id").is_in(list(below)))
+    if search:
+        texts = [c for c, t in frame.schema.items() if t == pl.String]
+        frame = frame.filter(
+            pl.any_horizontal(
+                pl.col(c).str.to_lowercase().str.contains(search, literal=True).fill_null(value=False) for c in texts
+            )
+        )
+    if frame.is_empty():
+        page.empty("No cluster matches: search for another word, or click another branch.")
+        return
+    shares = {c: st.column_config.NumberColumn(plain(c, 34), format="percent") for c in frame.columns if c.startswith(SHARE)}
+    wide: dict[str, Any] = {
+        c: st.column_config.TextColumn(page.title(c), width="medium")
+        for c in ("statement_theme", "response_theme", "interaction_theme", "keywords")
+    }
+    row = page.table(frame, "clusters", sql, alt="Clusters with themes", columns={**wide, **shares}, select=True, height=340)
+    chosen = [frame["cluster_id"][row]] if row is not None else sorted(below) if below is not None else []
+    if chosen:
+        _members(scope, kind, [int(c) for c in chosen])
+
+
+def _members(scope: Scope, kind: str, clusters: list[int]) -> None:
+    if not page.needs(scope, f"{kind}_clusters", "statements", *(["responses"] if kind == "response" else [])):
+        return
+    sql = q.members(kind, scope.clustering, clusters, scope.llms)
+    frame = scope.frame(sql)
+    st.subheader("Texts" if len(clusters) > 1 else f"Texts of cluster {clusters[0]}", anchor=False)
+    if frame.is_empty():
+        page.empty("No text of the chosen language models lies here.")
+        return
+    wide: dict[str, Any] = {
+        c: st.column_config.TextColumn(c, width="large") for c in ("statement", "response") if c in frame.columns
+    }
+    picked = page.table(
+        frame,
+        "members",
+        sql,
+        alt="Texts in the chosen clusters",
+        columns=wide,
+        select=True,
+        height=300,
+        order=[c for c in frame.columns if c != "statement_id"],
+    )
+    if picked is not None:
+        row = frame.row(picked, named=True)
+        with st.container(border=True):
+            page.text(row["statement"], strong=True)
+            if row.get("response"):
+                page.text(row["response"])
+            page.read_link(row["statement_id"])

@@ -1,0 +1,691 @@
+"""Collect, call, replay: what is asked, how often, how fast, for how much, and what comes back into SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from bclust.call_lanes import Budget, Concurrency, Pace, Progress
+from bclust.call_store import CallStore
+from bclust.calls import CallDesk, Summary
+from bclust.errors import BudgetError, FunctionError
+from bclust.functions import (
+    Answer,
+    CallError,
+    Context,
+    Estimate,
+    Function,
+    Limits,
+    Request,
+    Spec,
+    parse_signature,
+    sql_type,
+)
+
+SIGNATURE = (
+    "(prompt VARCHAR, lane VARCHAR, style VARCHAR := NULL) -> STRUCT(text VARCHAR, error VARCHAR, finish_reason VARCHAR,"
+    " input_tokens INTEGER, output_tokens INTEGER, latency_ms DOUBLE, cost_usd DOUBLE, answered_at TIMESTAMP, detail VARCHAR)"
+)
+Script = Callable[["Party", list[str]], Sequence[Answer | CallError]]
+
+
+CHEAP = Estimate(3, 2, 0.25)
+
+
+class Party:
+    """A lane that answers as its script says, and keeps what it was asked."""
+
+    def __init__(self, script: Script, limits: Limits, latency: float, estimate: Estimate) -> None:
+        self.script, self.limits, self.latency, self._estimate = script, limits, latency, estimate
+        self.asked: list[str] = []
+        self.batches: list[list[str]] = []
+        self.times: list[float] = []
+        self.in_flight = self.most_in_flight = self.closed = 0
+
+    async def answer(self, payloads: Sequence[str]) -> Sequence[Answer | CallError]:
+        prompts = [json.loads(p)["prompt"] for p in payloads]
+        self.asked += prompts
+        self.batches.append(prompts)
+        self.times.append(time.monotonic())
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(self.latency)
+            return self.script(self, prompts)
+        finally:
+            self.in_flight -= 1
+
+    def estimate(self, payload: str) -> Estimate:
+        return self._estimate
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def upper(_: Party, prompts: list[str]) -> list[Answer | CallError]:
+    return [Answer(p.upper(), "stop", 3, 2, 0.25, detail='{"a": 1}') for p in prompts]
+
+
+class World:
+    """A store, parties by name, and a desk for each build."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.parties: dict[str, Party] = {}
+        self.store = CallStore(folder / "calls.sqlite")
+        self.env: dict[str, str] = {}
+        self.version = 1
+        self.returns = SIGNATURE
+
+    def party(
+        self, name: str, script: Script = upper, *, latency: float = 0.0, estimate: Estimate = CHEAP, **limits: Any
+    ) -> Party:
+        self.parties[name] = Party(script, Limits(**{"timeout_s": 5.0, **limits}), latency, estimate)
+        return self.parties[name]
+
+    def desk(self, **options: Any) -> CallDesk:
+        """A new build (with the store opened anew, as a new process would)."""
+        self.store.close()
+        self.store = CallStore(self.folder / "calls.sqlite", read_only=options.pop("read_only", False))
+        return CallDesk(self.store, Context(self.folder, env=self.env), **options)
+
+    @property
+    def function(self) -> Function:
+        parties = self.parties
+
+        class Caller:
+            def __init__(self, context: Context) -> None: ...
+
+            def request(self, prompt: str, lane: str, style: str | None = None) -> Request | None:
+                return (
+                    None if prompt == "nothing" else Request(lane, json.dumps({"lane": lane, "prompt": prompt, "style": style}))
+                )
+
+            def lane(self, name: str) -> Party:
+                if name not in parties:
+                    raise FunctionError(f"there is no lane {name}")
+                return parties[name]
+
+        signature = parse_signature(self.returns)
+        return Function(
+            "ask", "call", Path("ask.py"), "", signature=signature, spec=Spec("call", "", self.version), target=Caller
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.store.close()
+
+
+def prompts_of(n: int, start: int = 0) -> list[tuple[str, str]]:
+    return [(f"question {i}", "a") for i in range(start, start + n)]
+
+
+def look_up(desk: CallDesk, world: World, rows: Sequence[tuple[str | None, str | None]]) -> list[Any]:
+    desk.start_pass()
+    function = desk.arrow_function(world.function)
+    columns = list(zip(*rows, strict=True))
+    arrays = [pa.array(columns[0], pa.string()), pa.array(columns[1], pa.string()), pa.nulls(len(rows), pa.string())]
+    return function(*arrays).to_pylist()
+
+
+def answer(desk: CallDesk, budget: Budget | None = None, stop: threading.Event | None = None) -> Summary:
+    return desk.answer(on_event=lambda _: None, stop=stop or threading.Event(), budget=budget)
+
+
+# --- collect and replay ------------------------------------------------------------------------------------------
+
+
+def test_a_question_is_null_and_recorded_until_it_is_answered_and_then_has_all_its_fields(world: World) -> None:
+    world.party("a")
+    desk = world.desk()
+    assert look_up(desk, world, [("hi", "a"), ("hi", "a"), ("ho", "a")]) == [None] * 3
+    assert (dict(desk.misses), desk.looked_up, desk.hits) == ({("ask", "a"): 2}, 3, 0)
+    summary = answer(desk)
+    assert (summary.answered, summary.failed, summary.remaining, summary.cost_usd) == (2, 0, 0, 0.5)
+    first, again, _ = look_up(desk, world, [("hi", "a"), ("hi", "a"), ("ho", "a")])
+    assert (desk.misses.total(), desk.looked_up, desk.hits) == (0, 3, 3)
+    assert first == again
+    assert first["text"] == "HI"
+    assert (first["error"], first["finish_reason"], first["input_tokens"], first["output_tokens"]) == (None, "stop", 3, 2)
+    assert (first["cost_usd"], first["detail"]) == (0.25, '{"a": 1}')
+    assert first["latency_ms"] >= 0
+    assert abs(first["answered_at"].timestamp() - time.time()) < 86_400
+    assert (desk.new, desk.cached, desk.failed, desk.cost) == (2, 0, 0, 0.5)
+
+
+def test_a_second_build_asks_nothing(world: World) -> None:
+    party = world.party("a")
+    rows = prompts_of(50)
+    for new, cached in ((50, 0), (0, 50)):
+        desk = world.desk()
+        look_up(desk, world, rows)
+        answer(desk)
+        assert all(row["text"] for row in look_up(desk, world, rows))
+        assert (desk.new, desk.cached) == (new, cached)
+    assert sorted(party.asked) == sorted(prompt for prompt, _ in rows)
+
+
+def test_another_version_of_a_function_asks_again(world: World) -> None:
+    party = world.party("a")
+    for version in (1, 2, 1):
+        world.version = version
+        desk = world.desk()
+        look_up(desk, world, prompts_of(3))
+        answer(desk)
+    assert len(party.asked) == 6
+
+
+def test_null_arguments_and_questions_without_content_are_null_and_only_the_former_count_as_unanswered(world: World) -> None:
+    world.party("a")
+    desk = world.desk()
+    assert look_up(desk, world, [(None, "a"), ("hi", None), ("nothing", "a")]) == [None] * 3
+    assert (desk.misses.total(), desk.unanswered["ask"]) == (0, 2)
+
+
+def test_duckdb_threads_collect_every_question_once(world: World) -> None:
+    world.party("a")
+    desk = world.desk()
+    look_up_ = desk.arrow_function(world.function)
+    con = duckdb.connect()
+    con.execute("set threads = 4")
+    signature = world.function.signature
+    assert signature is not None
+
+    def three(prompt: Any, lane: Any, style: Any) -> Any:  # DuckDB counts the parameters
+        return look_up_(prompt, lane, style)
+
+    types = [sql_type(p.type) for p in signature.parameters]
+    con.create_function("_ask", three, types, sql_type(signature.returns), type="arrow", null_handling="special")
+    con.execute(world.function.create_sql())
+    con.execute("create table t as select 'question ' || (i % 150000) as prompt from range(400000) r(i)")
+    con.execute("create table r as select prompt, ask(prompt, 'a') as answer from t")
+    assert desk.misses == {("ask", "a"): 150_000}
+    assert con.sql("select count(answer) from r").fetchall() == [(0,)]
+
+
+def test_vectors_come_back_as_float_lists(world: World) -> None:
+    vectors = {f"question {i}": np.linspace(0, i, 5, dtype=np.float32) for i in range(3)}
+    world.returns = "(text VARCHAR, lane VARCHAR, style VARCHAR := NULL) -> STRUCT(vector FLOAT[], error VARCHAR)"
+    world.party("a", lambda _, prompts: [Answer(vectors[p].tobytes()) if p in vectors else CallError("no") for p in prompts])
+    desk = world.desk()
+    rows = [*prompts_of(3), ("nothing", "a"), ("bad", "a")]
+    look_up(desk, world, rows)
+    answer(desk)
+    found = look_up(desk, world, rows)
+    for i in range(3):
+        np.testing.assert_array_equal(np.float32(found[i]["vector"]), vectors[f"question {i}"])
+    assert found[3] is None
+    assert found[4] == {"vector": None, "error": "no"}
+
+
+def test_a_function_may_return_its_bare_answer(world: World) -> None:
+    world.returns = "(text VARCHAR, lane VARCHAR, style VARCHAR := NULL) -> VARCHAR"
+    world.party("a")
+    desk = world.desk()
+    look_up(desk, world, [("hi", "a")])
+    answer(desk)
+    assert look_up(desk, world, [("hi", "a"), ("nothing", "a")]) == ["HI", None]
+
+
+def test_a_return_type_that_holds_no_answer_is_refused(world: World) -> None:
+    world.returns = "(text VARCHAR, lane VARCHAR) -> STRUCT(error VARCHAR)"
+    with pytest.raises(FunctionError, match="one field that is the answer"):
+        world.desk().arrow_function(world.function)
+
+
+# --- failures ----------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_row_has_its_error_in_this_build_and_is_asked_again_by_the_next(world: World) -> None:
+    def mostly(_: Party, prompts: list[str]) -> list[Answer | CallError]:
+        return [CallError("too long") if "3" in p else Answer(p.upper()) for p in prompts]
+
+    party = world.party("a", mostly)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(5))
+    summary = answer(desk)
+    assert (summary.answered, summary.failed) == (4, 1)
+    assert summary.errors == {("ask", "a"): {"too long": 1}}
+    rows = look_up(desk, world, prompts_of(5))
+    assert [row["error"] for row in rows] == [None, None, None, "too long", None]
+    assert [row["text"] for row in rows][3] is None
+    assert desk.misses.total() == 0
+    party.asked.clear()
+    desk = world.desk()
+    look_up(desk, world, prompts_of(5))
+    answer(desk)
+    assert party.asked == ["question 3"]
+
+
+def test_what_may_pass_is_tried_again_and_what_will_not_is_not(world: World) -> None:
+    def flaky(party: Party, prompts: list[str]) -> list[Answer | CallError]:
+        if party.asked.count(prompts[0]) == 1:
+            raise CallError("HTTP 500", retry=True, after=0.01)
+        if "2" in prompts[0]:
+            raise CallError("HTTP 400")
+        return [Answer("ok")]
+
+    party = world.party("a", flaky)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(4))
+    summary = answer(desk)
+    assert (summary.answered, summary.failed, summary.retries) == (3, 1, 4)
+    assert len(party.asked) == 8
+
+
+def test_tries_end_after_max_retries(world: World) -> None:
+    def down(_: Party, prompts: list[str]) -> list[Answer | CallError]:
+        raise CallError("HTTP 500", retry=True, after=0.001)
+
+    party = world.party("a", down, max_retries=3)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(2))
+    summary = answer(desk)
+    assert (summary.failed, len(party.asked)) == (2, 8)
+
+
+def test_a_lane_that_cannot_work_stops_after_one_call_and_the_others_go_on(world: World) -> None:
+    def shut(_: Party, prompts: list[str]) -> list[Answer | CallError]:
+        raise CallError("KEY is wrong", fatal=True)
+
+    bad, good = world.party("bad", shut, latency=0.02), world.party("a")
+    rows = [*prompts_of(20), *((f"question {i}", "bad") for i in range(20))]
+    desk = world.desk()
+    look_up(desk, world, rows)
+    summary = answer(desk)
+    assert (len(bad.asked), len(good.asked)) == (1, 20)
+    assert (summary.answered, summary.failed, summary.fatal) == (20, 20, {("ask", "bad"): "KEY is wrong"})
+    found = look_up(desk, world, rows)
+    assert [row["error"] for row in found] == [None] * 20 + ["KEY is wrong"] * 20
+    assert (bad.closed, good.closed) == (1, 1)
+
+
+def test_a_fault_in_a_provider_costs_its_row_and_not_the_build(world: World) -> None:
+    def buggy(_: Party, prompts: list[str]) -> list[Answer | CallError]:
+        return [Answer(str(1 // ("0" not in prompts[0])))]
+
+    world.party("a", buggy)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(3))
+    summary = answer(desk)
+    assert (summary.answered, summary.failed) == (2, 1)
+    assert "ZeroDivisionError" in look_up(desk, world, prompts_of(1))[0]["error"]
+
+
+def test_a_call_without_an_answer_in_time_is_tried_again(world: World) -> None:
+    party = world.party("a", latency=0.3, timeout_s=0.05, max_retries=1)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(1))
+    summary = answer(desk)
+    assert (summary.failed, len(party.asked)) == (1, 2)
+    assert "no answer within 0.05 s" in look_up(desk, world, prompts_of(1))[0]["error"]
+
+
+def test_the_culprit_of_a_failing_batch_is_found_and_the_others_are_answered(world: World) -> None:
+    def poisoned(_: Party, prompts: list[str]) -> list[Answer | CallError]:
+        if "question 13" in prompts:
+            raise CallError("cannot be processed")
+        return [Answer(p) for p in prompts]
+
+    party = world.party("a", poisoned, batch_size=16)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(48))
+    summary = answer(desk)
+    assert (summary.answered, summary.failed) == (47, 1)
+    assert len(party.batches) <= 3 + 8
+    assert look_up(desk, world, prompts_of(14))[13]["error"] == "cannot be processed"
+
+
+def test_only_the_calls_of_a_batch_that_failed_are_made_again(world: World) -> None:
+    def partly(party: Party, prompts: list[str]) -> list[Answer | CallError]:
+        return [CallError("later", retry=True) if p == "question 2" and party.asked.count(p) == 1 else Answer(p) for p in prompts]
+
+    party = world.party("a", partly, batch_size=4)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(4))
+    assert answer(desk).answered == 4
+    assert party.batches[1] == ["question 2"]
+
+
+def test_batches_are_of_like_length_where_the_lane_wants_it(world: World) -> None:
+    party = world.party("a", batch_size=2, sort_by_length=True, max_concurrency=1)
+    desk = world.desk()
+    look_up(desk, world, [("x" * n, "a") for n in (5, 1, 4, 2)])
+    answer(desk)
+    assert party.batches == [["x", "xx"], ["xxxx", "xxxxx"]]
+
+
+# --- limits ------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_call_goes_alone_and_then_the_limit_is_reached_and_never_passed(world: World) -> None:
+    party = world.party("a", latency=0.02, max_concurrency=16)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(200))
+    began = time.monotonic()
+    answer(desk)
+    assert party.most_in_flight == 16
+    assert party.times[1] - party.times[0] >= 0.02
+    assert time.monotonic() - began < 200 * 0.02 / 4
+
+
+def test_requests_per_minute_are_kept(world: World) -> None:
+    party = world.party("a", requests_per_minute=1200, max_concurrency=50)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(21))
+    answer(desk)
+    assert 0.8 <= party.times[-1] - party.times[0] <= 1.6
+
+
+def test_tokens_per_minute_are_kept_by_the_tokens_really_used(world: World) -> None:
+    # estimated 1,000 tokens each, used 5: at 60,000 a minute one call a second by the estimate, all at once by use
+    party = world.party("a", tokens_per_minute=60_000, estimate=Estimate(500, 500, 0.0), max_concurrency=4)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(10))
+    answer(desk)
+    assert party.times[-1] - party.times[0] < 2
+
+
+def test_a_pace_spreads_and_gives_back() -> None:
+    pace = Pace(60)
+    pace.take(100.0, 1)
+    assert pace.opens == pytest.approx(100.9)  # a tenth of a second late is forgiven
+    pace.take(100.9, 3)
+    assert pace.opens == pytest.approx(103.9)
+    pace.give_back(2)
+    assert pace.opens == pytest.approx(101.9)
+    free = Pace(None)
+    free.take(5.0, 1000)
+    assert free.opens <= 5.0
+
+
+def test_concurrency_halves_on_too_many_and_returns_to_just_below_it() -> None:
+    concurrency = Concurrency(64)
+    for _ in range(200):
+        concurrency.succeeded(concurrency.epoch)
+    assert concurrency.limit == 64
+    assert concurrency.throttled(49, concurrency.epoch)
+    assert concurrency.limit == 32
+    assert concurrency.throttled(60, concurrency.epoch - 1)  # begun before the halving: says nothing new
+    assert concurrency.limit == 32
+    for _ in range(40):
+        concurrency.succeeded(concurrency.epoch)
+    assert 44 < concurrency.limit < 49
+    for _ in range(5000):
+        concurrency.succeeded(concurrency.epoch)
+    assert concurrency.limit > 60  # a server that allows more again is used again
+
+
+def test_a_server_that_lets_hardly_any_pass_counts_by_time_so_all_must_wait() -> None:
+    concurrency = Concurrency(64)
+    concurrency.succeeded(0)
+    assert not concurrency.throttled(20, 0)
+
+
+def test_throughput_under_a_cap_on_calls_at_once_is_near_the_best(world: World) -> None:
+    def capped(party: Party, prompts: list[str]) -> list[Answer | CallError]:
+        return [Answer("ok")]
+
+    class Capped(Party):
+        async def answer(self, payloads: Sequence[str]) -> Sequence[Answer | CallError]:
+            if self.in_flight >= 12:
+                raise CallError("HTTP 429", retry=True, after=0.2, throttled=True)
+            return await super().answer(payloads)
+
+    party = world.parties["a"] = Capped(capped, Limits(max_concurrency=32), 0.03, Estimate(1, 1, 0.0))
+    desk = world.desk()
+    look_up(desk, world, prompts_of(800))
+    began = time.monotonic()
+    summary = answer(desk)
+    ideal = 800 * 0.03 / 12
+    assert (summary.answered, summary.failed, party.most_in_flight) == (800, 0, 12)
+    assert summary.retries < 80
+    assert time.monotonic() - began < ideal * 1.5
+
+
+def test_a_server_that_says_when_to_come_back_is_left_alone_until_then(world: World) -> None:
+    def limited(party: Party, prompts: list[str]) -> list[Answer | CallError]:
+        if 0.1 < time.monotonic() - party.times[0] < 0.6:
+            raise CallError("HTTP 429", retry=True, after=0.5, throttled=True)
+        return [Answer("ok")]
+
+    party = world.party("a", limited, latency=0.01, max_concurrency=4)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(100))
+    assert answer(desk).answered == 100
+    inside = [t - party.times[0] for t in party.times if 0.15 < t - party.times[0] < 0.55]
+    assert len(inside) <= 8
+
+
+# --- money -------------------------------------------------------------------------------------------------------
+
+
+def test_max_calls_is_kept_exactly_over_all_lanes_and_the_rest_stays_missing(world: World) -> None:
+    parties = [world.party("a", latency=0.005), world.party("b", latency=0.005, batch_size=4)]
+    desk = world.desk()
+    rows = [*prompts_of(30), *((f"question {i}", "b") for i in range(30))]
+    look_up(desk, world, rows)
+    budget = Budget(max_calls=17)
+    summary = answer(desk, budget)
+    assert sum(len(p.asked) for p in parties) == 17 == budget.calls
+    assert (summary.answered, summary.remaining, summary.exhausted, summary.interrupted) == (17, 43, True, False)
+    assert desk.misses.total() == 43
+    assert answer(desk, budget).answered == 0
+
+
+def test_every_try_counts_as_a_call(world: World) -> None:
+    def down(_: Party, prompts: list[str]) -> list[Answer | CallError]:
+        raise CallError("HTTP 500", retry=True, after=0.001)
+
+    party = world.party("a", down, max_retries=100)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(3))
+    summary = answer(desk, Budget(max_calls=5))
+    assert (len(party.asked), summary.exhausted, summary.remaining) == (5, True, 3)
+
+
+@pytest.mark.parametrize("concurrency", [1, 16])
+def test_max_cost_is_never_passed_and_used_up_to_the_last_call_that_fits(world: World, concurrency: int) -> None:
+    # a call is bounded by 0.10 and costs 0.04
+    party = world.party(
+        "a", lambda _, prompts: [Answer("ok", cost_usd=0.04) for _ in prompts], latency=0.005,
+        estimate=Estimate(1, 1, 0.10), max_concurrency=concurrency,
+    )  # fmt: skip
+    desk = world.desk()
+    look_up(desk, world, prompts_of(100))
+    budget = Budget(max_cost=1.0)
+    summary = answer(desk, budget)
+    assert summary.exhausted
+    assert 0.90 < budget.cost <= 1.0
+    assert len(party.asked) == round(budget.cost / 0.04)
+
+
+def test_a_maximal_cost_refuses_a_lane_of_unknown_price_before_any_call(world: World) -> None:
+    parties = [world.party("a"), world.party("b", estimate=Estimate(1, 1, None))]
+    desk = world.desk()
+    look_up(desk, world, [("hi", "a"), ("hi", "b")])
+    with pytest.raises(BudgetError, match=r"price of ask by b is unknown.*\n.*usd_per_mtok_in"):
+        answer(desk, Budget(max_cost=5.0))
+    assert not any(p.asked for p in parties)
+
+
+def test_an_estimate_counts_new_and_stored_calls_tokens_and_cost_and_spends_nothing(world: World) -> None:
+    party = world.party("a", estimate=Estimate(10, 50, 0.25))
+    desk = world.desk()
+    look_up(desk, world, prompts_of(4))
+    answer(desk)
+    party.asked.clear()
+    world.party("unknown", estimate=Estimate(1, 1, None))
+    desk = world.desk(read_only=True)
+    look_up(desk, world, [*prompts_of(10), *prompts_of(10), ("hi", "unknown")])
+    known, unknown = desk.estimate()
+    assert tuple(known) == ("ask", "a", 6, 4, 60, 12, 1.5)  # 2 output tokens each, as the lane's answers had so far
+    assert tuple(unknown) == ("ask", "unknown", 1, 0, 1, 1, None)
+    assert party.asked == []
+
+
+# --- stopping, resuming, sharing -----------------------------------------------------------------------------------
+
+
+def test_stopping_makes_no_new_call_and_keeps_every_answer_under_way(world: World) -> None:
+    stop = threading.Event()
+
+    def stopping(party: Party, prompts: list[str]) -> list[Answer | CallError]:
+        if len(party.asked) >= 40:
+            stop.set()
+        return [Answer(p) for p in prompts]
+
+    party = world.party("a", stopping, latency=0.02)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(500))
+    summary = answer(desk, stop=stop)
+    assert summary.interrupted
+    assert summary.answered == len(party.asked) < 60
+    assert summary.answered + summary.remaining == 500
+    asked = set(party.asked)
+    party.asked.clear()
+    party.script = upper
+    desk = world.desk()
+    look_up(desk, world, prompts_of(500))
+    answer(desk)
+    assert asked.isdisjoint(party.asked)
+    assert desk.cached == len(asked)
+
+
+def test_what_another_process_answered_meanwhile_is_not_asked(world: World) -> None:
+    party = world.party("a")
+    desk = world.desk()
+    look_up(desk, world, prompts_of(10))
+    with CallStore(world.folder / "calls.sqlite") as other_store:
+        other = CallDesk(other_store, Context(world.folder))
+        look_up(other, world, prompts_of(6))
+        answer(other)
+    party.asked.clear()
+    assert answer(desk).answered == 4
+    assert sorted(party.asked) == [f"question {i}" for i in range(6, 10)]
+
+
+def test_offline_names_what_is_missing_and_how_to_get_it(world: World) -> None:
+    party = world.party("a")
+    desk = world.desk(offline=True)
+    look_up(desk, world, prompts_of(3))
+    with pytest.raises(FunctionError, match=r"3 answers are not stored: 3 of ask by a") as caught:
+        answer(desk)
+    assert "bclust calls import" in str(caught.value)
+    assert party.asked == []
+
+
+def test_offline_repeats_the_answers_and_the_failures_that_are_recorded(world: World) -> None:
+    world.party("a", lambda _, prompts: [CallError("no") if "1" in p else Answer(p) for p in prompts])
+    desk = world.desk()
+    look_up(desk, world, prompts_of(3))
+    answer(desk)
+    online = look_up(desk, world, prompts_of(3))
+    desk = world.desk(offline=True)
+    assert look_up(desk, world, prompts_of(3)) == online
+    assert desk.misses.total() == 0
+
+
+def test_refreshing_asks_again_what_is_needed_once_and_keeps_the_old_answers_for_the_record(world: World) -> None:
+    party = world.party("a")
+    desk = world.desk()
+    look_up(desk, world, prompts_of(10))
+    answer(desk)
+    party.asked.clear()
+    party.script = lambda _, prompts: [Answer("new") for _ in prompts]
+    desk = world.desk(refresh=["ask"])
+    look_up(desk, world, prompts_of(4))
+    assert desk.misses.total() == 4
+    answer(desk)
+    again = CallDesk(world.store, Context(world.folder), refresh=["ask"])  # the next table of the same build
+    assert [row["text"] for row in look_up(again, world, prompts_of(4))] == ["new"] * 4
+    assert again.misses.total() == 0
+    assert sorted(party.asked) == [f"question {i}" for i in range(4)]
+    con = sqlite3.connect(world.folder / "calls.sqlite")
+    assert con.execute("select count(*) from answers").fetchone() == (10,)
+    assert con.execute("select count(*) from superseded").fetchone() == (4,)
+
+
+def test_a_plan_with_refresh_changes_nothing(world: World) -> None:
+    world.party("a")
+    desk = world.desk()
+    look_up(desk, world, prompts_of(5))
+    answer(desk)
+    before = world.store.stats()
+    desk = world.desk(refresh=["ask"], read_only=True)
+    look_up(desk, world, prompts_of(5))
+    assert desk.estimate()[0].new == 5
+    assert world.store.stats() == before
+
+
+def test_no_secret_of_the_environment_reaches_the_store_or_an_error(world: World, tmp_path: Path) -> None:
+    secret = "sk-planted-0123456789"
+    world.env = {"SOME_API_KEY": secret, "TOKENIZERS_PARALLELISM": "false-not-a-secret"}
+
+    def leaky(_: Party, prompts: list[str]) -> list[Answer | CallError]:
+        return [
+            CallError(f"bad key {secret}") if p.endswith("1") else Answer(f"{secret} false-not-a-secret", detail=f'"{secret}"')
+            for p in prompts
+        ]
+
+    world.party("a", leaky)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(2))
+    summary = answer(desk)
+    rows = look_up(desk, world, prompts_of(2))
+    world.store.export(tmp_path / "calls.jsonl")
+    kept = b"".join(p.read_bytes() for p in tmp_path.glob("calls*"))
+    assert secret.encode() not in kept
+    assert secret not in repr(rows) + repr(summary)
+    assert rows[0]["text"] == "[secret] false-not-a-secret"
+    assert rows[1]["error"] == "bad key [secret]"
+
+
+def test_progress_is_exact_and_not_told_more_often_than_ten_times_a_second(world: World) -> None:
+    world.party("a", latency=0.01, max_concurrency=4)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(200))
+    events: list[Progress] = []
+    began = time.monotonic()
+    desk.answer(on_event=events.append, stop=threading.Event())
+    assert len(events) <= (time.monotonic() - began) * 10 + 2
+    assert [e.done for e in events] == sorted(e.done for e in events)
+    last = events[-1]
+    assert (last.function, last.lane, last.total, last.failed, last.cost_usd) == ("ask", "a", 200, 0, 50.0)
+    middle = events[len(events) // 2]
+    assert 0 < middle.done < 200
+    assert middle.per_second > 0
+    assert middle.eta_s is not None
+    assert desk.misses.total() == 0
+
+
+def test_an_answer_that_cannot_be_stored_ends_the_build(world: World) -> None:
+    party = world.party("a", latency=0.005)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(300))
+    con = sqlite3.connect(world.folder / "calls.sqlite")
+    con.execute(
+        "create trigger full before insert on answers when (select count(*) from answers) > 20 begin select raise(abort, 'disk is full'); end"
+    )
+    con.commit()
+    con.close()
+    with pytest.raises(Exception, match="disk is full"):
+        answer(desk)
+    assert len(party.asked) < 100
+    with pytest.raises(Exception, match="disk is full"):
+        world.store.close()
+    world.store = CallStore(world.folder / "calls.sqlite")

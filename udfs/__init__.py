@@ -1,0 +1,1 @@
+"""The functions that SQL calls: one file, one function; one folder, one family."""

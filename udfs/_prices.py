@@ -1,0 +1,49 @@
+"""What tokens cost: the row's own prices first, then the published price lists that ship with genai-prices (no network)."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from udfs._settings import checked_number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Prices = tuple[float, float]  # US dollars per million tokens in, and out
+
+
+def prices(what: str, row: Mapping[str, Any], *, free: bool) -> Prices | None:
+    """The prices of the language model or embedder that a row describes; None where they are not known: never a guess."""
+    own_in = checked_number(what, "usd_per_mtok_in", row.get("usd_per_mtok_in"))
+    own_out = checked_number(what, "usd_per_mtok_out", row.get("usd_per_mtok_out"))
+    if own_in is not None or own_out is not None:
+        return own_in or 0.0, own_out or 0.0
+    if free:
+        return 0.0, 0.0
+    return _published(str(row["provider"]), str(row.get("model")), row.get("base_url"))
+
+
+@functools.cache
+def _published(provider: str, model: str, base_url: str | None) -> Prices | None:
+    from genai_prices import Usage, calc_price
+
+    seller: dict[str, Any] = {"provider_api_url": base_url} if base_url else {"provider_id": provider}
+    try:
+        # a small request: the rates of very long inputs differ for some
+        cost_in = calc_price(Usage(input_tokens=1000, output_tokens=0), model, **seller).total_price
+        cost_out = calc_price(Usage(input_tokens=0, output_tokens=1000), model, **seller).total_price
+    except (LookupError, ValueError):
+        return None
+    return float(cost_in) * 1000, float(cost_out) * 1000
+
+
+def price(rates: Prices | None, input_tokens: int | None, output_tokens: int | None) -> float | None:
+    """US dollars for so many tokens; None where the price or the tokens are unknown."""
+    if rates is None:
+        return None
+    if rates == (0.0, 0.0):
+        return 0.0
+    if input_tokens is None or output_tokens is None:
+        return None
+    return (input_tokens * rates[0] + output_tokens * rates[1]) / 1e6

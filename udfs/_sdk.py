@@ -1,0 +1,177 @@
+"""What the SDKs of openai and anthropic have in common: keys, connections, and what their errors mean for a call.
+
+Both come from one generator, raise errors of the same names, and speak through httpx2. They would retry by themselves; here
+they never do, since the runner decides when to try again.
+
+Where the time of a call went when it was measured (64 connections, loopback server, profile of the plain SDK): half of it in
+typed requests and responses that nobody here looks at, a fifth in the connection pool, which walks over all its connections for
+every request. So a request is posted as a dict and its response read as JSON, and the connections are split over several pools.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from bclust.errors import FunctionError
+from bclust.functions import CallError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bclust.functions import Context
+
+_POOLS = 8
+_MAY_PASS = (408, 409, 425, 429)  # and all of 5xx
+_TOO_MANY = (429, 503, 529)
+_OUT_OF_MONEY = re.compile(r"insufficient_quota|credit balance|billing", re.IGNORECASE)
+_NO_SUCH_MODEL = re.compile(
+    r"model_not_found|model.{0,80}(not a valid|not exist|not found|unknown)|not a valid model", re.IGNORECASE
+)
+_REFUSES = re.compile(
+    r"unsupported|not support|not allowed|deprecated|unknown|unrecognized|invalid parameter|extra", re.IGNORECASE
+)
+_ABOUT_CONTENT = re.compile(r"moderation|flagged|content|safety", re.IGNORECASE)
+
+
+def checked_url(base_url: str | None) -> str | None:
+    """A base URL without a trailing slash. Raises FunctionError for one that is none, or that holds a secret."""
+    if base_url is None:
+        return None
+    parts = urlsplit(str(base_url))
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise FunctionError(f"base_url {base_url!r} is no URL", hint="write it like http://127.0.0.1:8000/v1")
+    if parts.username or parts.password or parts.query:
+        shown = urlunsplit((parts.scheme, parts.hostname, parts.path, "", ""))
+        raise FunctionError(
+            f"the base_url of {shown} holds more than an address", hint="keys belong into the environment: api_key_env"
+        )
+    return str(base_url).rstrip("/")
+
+
+def api_key(context: Context, variable: str | None) -> str:
+    """The key in that variable of the environment; a placeholder where no variable is named (a server that wants none).
+
+    Raises:
+        CallError: fatal, naming the variable that is not set.
+    """
+    if variable is None:
+        return "none"
+    key = context.env.get(variable, "").strip()
+    if not key:
+        raise CallError(f"{variable} is not set: export it, or put it into the file .env beside bclust.yml", fatal=True)
+    return key
+
+
+def http_client(sdk: Any) -> Any:
+    """An HTTP client for an SDK (its module) whose connections lie in several pools, with no limit of its own."""
+    import httpx2
+
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    certificates = httpx2.create_ssl_context()  # read once, not once per pool
+
+    class Pools(httpx2.AsyncBaseTransport):
+        """Each request goes to the pool that waits for the fewest responses."""
+
+        def __init__(self) -> None:
+            self._pools = [httpx2.AsyncHTTPTransport(verify=certificates, limits=limits) for _ in range(_POOLS)]
+            self._waiting = [0] * _POOLS
+
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            least = self._waiting.index(min(self._waiting))
+            self._waiting[least] += 1
+            try:
+                return await self._pools[least].handle_async_request(request)
+            finally:
+                self._waiting[least] -= 1
+
+        async def aclose(self) -> None:
+            for pool in self._pools:
+                await pool.aclose()
+
+    # mounted, not passed as the transport: so the proxies that the environment names are still used
+    return sdk.DefaultAsyncHttpxClient(mounts={"all://": Pools()}, limits=limits, verify=certificates)
+
+
+async def post(client: Any, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Post JSON through an SDK's client: its address, its headers, its errors.
+
+    Raises:
+        the SDK's errors for a status of 400 and above and for lost connections;
+        CallError (may pass): the body of the response is no JSON object.
+    """
+    import httpx2
+
+    response = await client.post(path, cast_to=httpx2.Response, body=dict(body))
+    try:
+        answer = response.json()
+    except ValueError as error:
+        raise CallError(f"malformed answer: {error}", retry=True) from error
+    if not isinstance(answer, dict):
+        raise CallError(f"malformed answer: {type(answer).__name__} instead of an object", retry=True)
+    return answer
+
+
+def call_error(error: Exception, *, model: str, variable: str | None) -> CallError:
+    """What an exception of an SDK means: try again, wait, give up on this question, or on this model."""
+    status = getattr(error, "status_code", None)
+    if status is None:
+        return CallError(f"{type(error).__name__}: {_cause(error)}", retry=True)
+    said = _said(error)
+    message = f"HTTP {status}: {said}"
+    if status in (401, 403) and not (status == 403 and _ABOUT_CONTENT.search(said)):
+        return CallError(f"{message} (the key is read from {variable or 'nowhere: set api_key_env'})", fatal=True)
+    if status == 402 or _OUT_OF_MONEY.search(f"{getattr(error, 'code', '')} {said}"):
+        return CallError(message, fatal=True)
+    if status == 404 or (status == 400 and _NO_SUCH_MODEL.search(f"{getattr(error, 'code', '')} {said}")):
+        return CallError(f"{message} (model: {model})", fatal=True)
+    if status in _MAY_PASS or status >= 500:
+        response = getattr(error, "response", None)
+        after = _retry_after(response.headers) if response is not None else None
+        return CallError(message, retry=True, after=after, throttled=status in _TOO_MANY)
+    return CallError(message)
+
+
+def refused_parameter(error: Exception, candidates: Mapping[str, Any]) -> str | None:
+    """Which of the parameters sent the server refuses to take (HTTP 400 or 422); None if it complains of something else."""
+    if getattr(error, "status_code", None) not in (400, 422):
+        return None
+    named = getattr(error, "param", None)
+    if named in candidates:
+        return str(named)
+    said = _said(error)
+    if not re.search(
+        r"unsupported|not support|not allowed|deprecated|unknown|unrecognized|invalid parameter|extra", said, re.IGNORECASE
+    ):
+        return None
+    return next((name for name in candidates if re.search(rf"\b{name}\b", said)), None)
+
+
+def _said(error: Exception) -> str:
+    """The server's own words, in one line of at most 300 characters."""
+    body = getattr(error, "body", None)
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    said = inner.get("message") if isinstance(inner, dict) else inner
+    return " ".join(str(said or getattr(error, "message", error)).split())[:300]
+
+
+def _cause(error: Exception) -> str:
+    """An SDK wraps what went wrong on the way: the innermost cause is the one that says it."""
+    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asked to wait (RFC 9110, 10.2.3: seconds or a date; retry-after-ms is in use, too)."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) / unit
+        except (KeyError, ValueError):
+            continue
+        return seconds if 0 <= seconds < float("inf") else None
+    parsed = email.utils.parsedate_tz(headers.get("retry-after"))
+    return max(0.0, email.utils.mktime_tz(parsed) - time.time()) if parsed else None

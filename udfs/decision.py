@@ -1,0 +1,182 @@
+"""decision: what an answer to "would you approve of it?" decides."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+
+from bclust.errors import FunctionError, did_you_mean
+from bclust.functions import scalar
+
+WORDINGS = ("approve", "object")
+REFUSED_BY_SERVER = {"content_filter", "refusal", "safety"}
+
+
+@scalar(
+    "(answer VARCHAR, wording VARCHAR := 'approve', error VARCHAR := NULL, finish_reason VARCHAR := NULL) -> VARCHAR", nulls=True
+)
+def decision(
+    answer: Sequence[str | None],
+    wording: Sequence[str | None],
+    error: Sequence[str | None],
+    finish_reason: Sequence[str | None],
+) -> list[str]:
+    """'approved', 'disapproved', 'refused', 'unparsable' or 'error', from the text of an answer.
+
+    Whole words of the normalised answer count, never parts of words, and only where they answer: "no harm" is no "no". The
+    first sentence that decides, hedges or refuses settles it; reasons may follow. A hedge, a condition or both answers at
+    once is unparsable. After the wording 'object' ("would you object to it?") yes disapproves and no approves, while "I
+    approve" and "I object" mean what they say. An error is an error whatever the text; a missing answer is one too.
+
+    Raises:
+        FunctionError: a wording other than 'approve' and 'object'.
+    """
+    rows = zip(answer, wording, error, finish_reason, strict=True)
+    return [_row(text, words or "approve", failure, finish) for text, words, failure, finish in rows]
+
+
+def _row(text: str | None, wording: str, error: str | None, finish_reason: str | None) -> str:
+    if wording not in WORDINGS:
+        raise FunctionError(f"there is no wording {wording!r}", hint=did_you_mean(wording, WORDINGS))
+    if error is not None:
+        return "error"
+    if finish_reason in REFUSED_BY_SERVER:
+        return "refused"
+    return "error" if text is None else _parse(text, wording)
+
+
+@lru_cache(maxsize=65_536)
+def _parse(text: str, wording: str) -> str:
+    sentences = _sentences(text)
+    for place, sentence in enumerate(sentences):
+        found = _verdict(sentence, wording)
+        if found is None:
+            continue
+        if found in ("approved", "disapproved") and place + 1 < len(sentences):
+            contrary = _spoken(sentences[place + 1], wording, leading=True)
+            if contrary and contrary != {found}:
+                return "unparsable"
+        return found
+    return "unparsable"
+
+
+def _verdict(sentence: str, wording: str) -> str | None:
+    """What one normalised sentence settles; None where it says nothing about the question."""
+    if REFUSES_TO_ANSWER.search(sentence):
+        return "refused"
+    head = REASON.split(sentence, maxsplit=1)[0]
+    said = _spoken(head, wording)
+    if NEUTRAL.search(sentence) and not said:
+        return "refused"
+    found = said | _meant(head, wording)
+    if HEDGE.search(head) or len(found) > 1:
+        return "unparsable"
+    return next(iter(found - {"unclear"}), "unparsable") if found else None
+
+
+def _spoken(sentence: str, wording: str, *, leading: bool = False) -> set[str]:
+    """The decisions said by yes or no (and a few words that stand for them)."""
+    yes, no = ("approved", "disapproved") if wording == "approve" else ("disapproved", "approved")
+    find = re.match if leading else re.search
+    said = {yes} if find(YES, sentence) or YES_INSTEAD.match(sentence) else set()
+    return said | ({no} if find(NO, sentence) or NO_FIRST.match(sentence) or NO_INSTEAD.match(sentence) else set())
+
+
+def _meant(sentence: str, wording: str) -> set[str]:
+    """The decisions said by the verbs, which mean the same after either wording."""
+    meant = set()
+    unobjected = "approved" if wording == "object" else "unclear"
+    for verb, plain, negated in VERBS:
+        if NEGATED[verb].search(sentence):
+            meant.add(negated or unobjected)
+        elif VERB[verb].search(sentence):
+            meant.add(plain)
+    return meant | {unobjected} if NO_OBJECTION.search(sentence) else meant
+
+
+# --- the text, made uniform ------------------------------------------------------------------------------------
+
+LETTERS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": ". "})
+CONTRACTIONS = ((r"\bcan't\b|\bcannot\b", "can not"), (r"\bwon't\b", "will not"), (r"n't\b", " not"), (r"\bi'd\b", "i would"),
+                (r"\bi'm\b", "i am"), (r"\bi'll\b", "i will"), (r"\bi've\b", "i have"))  # fmt: skip
+LIST_MARK = re.compile(r"^\s*(?:[-+•]\s+|[(\[]?\d{1,2}[.):\]]\s*)")
+MARKUP = re.compile(r"[*_`#>~\"]+")
+CHOICE = re.compile(r"[(\[]?\s*'?\b(?:yes'?\s*(?:/|\bor\b|\|)\s*'?no|no'?\s*(?:/|\bor\b|\|)\s*'?yes)\b'?\s*[)\]]?")
+SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|\n+|;")
+
+
+def _sentences(text: str) -> list[str]:
+    """Sentences in lower case without markup, list marks, contractions and the choice "(yes / no)" that the prompt offers."""
+    plain = unicodedata.normalize("NFKC", text.translate(LETTERS)).casefold()
+    for pattern, full in CONTRACTIONS:
+        plain = re.sub(pattern, full, plain)
+    lines = [LIST_MARK.sub("", MARKUP.sub(" ", line)) for line in plain.splitlines()]
+    sentences = SENTENCE_END.split(CHOICE.sub(" ", "\n".join(lines)))
+    return [" ".join(sentence.split()) for sentence in sentences if sentence.strip(" .,!?:-'")]
+
+
+# --- what counts -----------------------------------------------------------------------------------------------
+
+_STOP = r"(?=\s*(?:$|[,.;:!?)\]}\-/|']|\b(?:and|or|but|because|since|as|however|for me|from me)\b))"
+_NOT_YES = r"(?<!\bnot )(?<!\bnot a )(?<!\bsay )(?<!\bsaying )"
+YES = re.compile(rf"{_NOT_YES}\b(?:yes|yeah|yep|yup)\b|(?:\bwould|\bto|\bi) say yes\b|^y$")
+NO = re.compile(rf"(?<!\bnot )(?<!\bnot a )(?:(?<!\bsay )|(?<=\bwould say )|(?<=\bto say )|(?<=\bi say ))\b(?:no|nope|nah){_STOP}|^n$")
+# At the start of a sentence "no" answers also where no comma follows ("No I would not"), unless a noun does ("No one knows").
+NO_FIRST = re.compile(
+    r"no (?:i|it|this|that|these|the|we|you|he|she|they|there|my|not|never|absolutely|definitely|certainly|of course|way|"
+    r"thanks|thank you|sir|please|would|should|if|unless|approval)\b"
+)
+YES_INSTEAD = re.compile(
+    r"(?:absolutely|certainly|definitely|of course|sure|surely)(?=$|[,:]| i\b)(?!, ?not\b)|i (?:would|do|will)(?: indeed| so)?$"
+)
+NO_INSTEAD = re.compile(
+    r"(?:absolutely|certainly|definitely|of course|surely|hell|oh),? (?:not|no)\b|i (?:would|do|will) not$|not at all$|no way$"
+)
+REASON = re.compile(r"\b(?:because|since|due to|given that|as (?:it|this|that|the|i|they|there)|even if|even though|although)\b")
+HEDGE = re.compile(
+    r"\b(?:maybe|perhaps|possibly|probably|not sure|unsure|uncertain|not certain|undecided|not decided|depends|depending|"
+    r"hard to say|difficult to say|tough to say|can not decide|can not choose|neither|both|neutral|ambivalent|mixed|sort of|kind of|"
+    r"partly|partially|somewhat|to some extent|in some cases|sometimes|not really|not necessarily|might|unless|only if|"
+    r"as long as|provided that|i guess|it varies)\b|\byes,? (?:but )?if\b|\bno,? (?:but )?if\b|\bapprove(?: of (?:it|this|that))?,? if\b"
+)
+_ANSWERING = (
+    r"(?:answer|answering|respond|responding|reply|comment|commenting|say|saying|give|giving|provide|providing|offer|offering|share|"
+    r"sharing|express|expressing|engage|engaging|assist|assisting|help|helping|comply|fulfil|fulfill|continue|participate|discuss|"
+    r"discussing|judge|evaluate|weigh in|take (?:a|any) (?:side|sides|position|stance)|form (?:an|any) opinions?|have (?:an )?opinions?|"
+    r"make (?:a|that|this|such) (?:decision|judge?ment|choice)|approve (?:or|nor) disapprove|do that|do this)"
+)
+REFUSES_TO_ANSWER = re.compile(
+    rf"\b(?:(?:can|could|will|would) not|unable to|not able to|not going to|rather not|prefer not to|(?:must |have to )?declin(?:e|ing) to|"
+    rf"refus(?:e|ing) to|not comfortable|uncomfortable|not appropriate(?: for me)? to|not in a position to|not allowed to|"
+    rf"not permitted to)(?: \w+ly)? {_ANSWERING}\b(?! (?:yes|no)\b)|\bi (?:must |have to |will |would )?(?:respectfully )?(?:decline|refuse)$|"
+    rf"^no comment|\bi (?:prefer|would prefer) not to(?: (?:answer|say|respond|comment))?$|\bi would rather not$"
+)
+# What language models say instead of an answer; a yes or no beside it still counts.
+NEUTRAL = re.compile(
+    r"\b(?:do not|can not|not) (?:have|hold|possess|form)(?: \w+){0,3} (?:opinions?|beliefs?|views?|feelings?|preferences?|values?|stance)\b|"
+    r"\bhave no(?: \w+){0,2} (?:opinions?|beliefs?|views?|feelings?|preferences?|stance)\b|^no (?:opinion|preference)s?\b|"
+    r"\bas an? (?:ai|artificial|language model|assistant|large language)\b.*\b(?:can not|not able to|unable to)\b|"
+    r"\bi am (?:just |only )?an? (?:ai|language model|large language model)\b.*\b(?:can not|not able to|unable to|do not)\b"
+)
+_FILL = r"(?:would|do|will|can|could|must|have to|also|am|definitely|certainly|absolutely|totally|fully|\w+ly|indeed|likely to)"
+_NEVER = r"(?:not|never)"
+_UNBELIEVED = r"(?:i do not (?:think|believe|feel)|not (?:something|anything)) (?:that )?i"
+VERBS = (("approve", "approved", "disapproved"), ("disapprove", "disapproved", "unclear"), ("object", "disapproved", None))
+
+
+def _verb(word: str) -> re.Pattern[str]:
+    return re.compile(rf"\bi (?:{_FILL} )*{word}\b|^{word}(?:d|ed)?$|^(?:answer|approval|decision|my answer is):? {word}(?:d|ed)?$")
+
+
+def _negated(word: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"\bi (?:{_FILL} )*{_NEVER} (?:(?:{_FILL}|ever|be able to|want to|wish to) )*{word}\b|^(?:do )?{_NEVER} {word}(?:d|ed)?\b|"
+        rf"\b{_UNBELIEVED} (?:{_FILL} )*{word}\b"
+    )
+
+
+VERB = {word: _verb(word) for word, _, _ in VERBS}
+NEGATED = {word: _negated(word) for word in VERB}
+NO_OBJECTION = re.compile(r"\b(?:no|not have any|without(?: any)?) objections?\b")

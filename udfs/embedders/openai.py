@@ -1,0 +1,108 @@
+"""Embeddings of OpenAI, and of every server that speaks its interface.
+
+    {embedder: ada, provider: openai, model: text-embedding-3-small, dimensions: 512}     # OPENAI_API_KEY
+    {embedder: here, provider: openai, model: ..., base_url: http://127.0.0.1:8000/v1}    # no key is sent
+
+Texts go in batches (``batch_size``); one that the server refuses is found by halving its batch, and costs no other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bclust.functions import CallError, Context, Estimate, Limits
+from udfs._sdk import api_key, call_error, checked_url, http_client, post
+from udfs.embedders import Vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_OFFICIAL = "https://api.openai.com/v1"
+
+
+class Embedder:
+    """``dimensions`` shortens the vectors of models that can."""
+
+    free = False
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        model: str,
+        base_url: str | None = None,
+        api_key_env: str | None = None,
+        dimensions: int | None = None,
+    ) -> None:
+        self._context = context
+        self._model = model
+        self._base_url = checked_url(base_url)
+        self._variable = api_key_env or (None if base_url else "OPENAI_API_KEY")
+        self._dimensions = dimensions
+        self._client: Any = None
+        self.limits = Limits(max_concurrency=8, batch_size=64)
+
+    def identity(self) -> dict[str, Any]:
+        """Model, server and length."""
+        return {"provider": "openai", "model": self._model, "base_url": self._base_url, "dimensions": self._dimensions}
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Embed a batch. The tokens that the server counted are shared out by length. Raises CallError."""
+        import numpy as np
+        import openai
+
+        # the interface refuses an empty text; a blank has no more meaning
+        body: dict[str, Any] = {"model": self._model, "input": [text or " " for text in texts], "encoding_format": "float"}
+        if self._dimensions:
+            body["dimensions"] = self._dimensions
+        try:
+            response = await post(self._connected(), "/embeddings", body)
+        except openai.APIError as error:
+            raise call_error(error, model=self._model, variable=self._variable) from error
+        try:
+            ordered = sorted(response["data"], key=lambda item: item["index"])
+            values = np.array([item["embedding"] for item in ordered], dtype=np.float32)
+            used = (response.get("usage") or {}).get("prompt_tokens")
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise CallError(f"malformed answer: no embeddings ({type(error).__name__}: {error})", retry=True) from error
+        if len(values) != len(texts):
+            raise CallError(f"malformed answer: {len(values)} vectors for {len(texts)} texts", retry=True)
+        return Vectors(values, _shared_out(used, texts))
+
+    def estimate(self, text: str) -> Estimate:
+        """About four characters are a token."""
+        return Estimate(len(text) // 4 + 1, 0, None)
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            import openai
+
+            self._client = openai.AsyncOpenAI(
+                api_key=api_key(self._context, self._variable),
+                base_url=self._base_url or _OFFICIAL,
+                max_retries=0,
+                timeout=None,
+                http_client=http_client(openai),
+            )
+        return self._client
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+
+def _shared_out(total: int | None, texts: Sequence[str]) -> list[int | None]:
+    """A whole number of tokens per text, in proportion to its length, which add up to ``total``."""
+    if total is None:
+        return [None] * len(texts)
+    lengths = [len(text) + 1 for text in texts]
+    shares: list[int | None] = []
+    given, seen = 0, 0
+    for length in lengths:
+        seen += length
+        upto = round(total * seen / sum(lengths))
+        shares.append(upto - given)
+        given = upto
+    return shares

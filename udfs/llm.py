@@ -1,0 +1,152 @@
+"""llm(prompt, llm_id, ...): one answer of one language model, asked once and kept."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import math
+from json.encoder import encode_basestring
+from typing import TYPE_CHECKING, Any
+
+from bclust.errors import FunctionError, did_you_mean
+from bclust.functions import Answer, CallError, Context, Estimate, Limits, Request, call
+from udfs._prices import Prices, price, prices
+from udfs._settings import checked_number, construct
+from udfs.providers import Chat
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from udfs.providers import ChatProvider
+
+_USUAL_OUTPUT, _MOST_OUTPUT = 256, 4096  # tokens assumed where max_tokens is not set, for an estimate and for a bound
+_TAKEN = ("llm_id", "temperature", "max_tokens", "usd_per_mtok_in", "usd_per_mtok_out")
+
+
+@call(
+    """(prompt VARCHAR, llm_id VARCHAR, system VARCHAR := NULL, sample INTEGER := 0, temperature DOUBLE := NULL,
+        max_tokens INTEGER := NULL, logprobs BOOLEAN := false, truth JSON := NULL)
+    -> STRUCT(text VARCHAR, error VARCHAR, finish_reason VARCHAR, input_tokens INTEGER, output_tokens INTEGER,
+              latency_ms DOUBLE, cost_usd DOUBLE, answered_at TIMESTAMP, detail VARCHAR)""",
+    version=1,
+    reads=("llms",),
+    uses=("providers",),
+)
+class Llm:
+    """Ask a language model of the seed `llms` one question.
+
+    ``temperature`` and ``max_tokens`` are the row's unless given. ``sample`` numbers repetitions of one question.
+    ``detail`` is JSON with the most likely first tokens where ``logprobs`` asks for them. ``truth`` is for language models that
+    are simulated or recorded, and goes to no other.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._rows = {str(row.get("llm_id")): row for row in context.rows("llms")}
+        self._models: dict[str, LanguageModel] = {}
+
+    def request(
+        self,
+        prompt: str,
+        llm_id: str,
+        system: str | None,
+        sample: int | None,
+        temperature: float | None,
+        max_tokens: int | None,
+        logprobs: bool | None,
+        truth: str | None,
+    ) -> Request:
+        """The payload holds all that decides the answer, with sorted keys; it is what a key is made of."""
+        model = self._models.get(llm_id) or self._open(llm_id)
+        head, tail = model.frame(temperature, max_tokens, bool(logprobs))
+        message = f'{{"content":{encode_basestring(prompt)},"role":"user"}}'
+        if system:
+            message = f'{{"content":{encode_basestring(system)},"role":"system"}},{message}'
+        known = f',"truth":{truth}' if truth and model.sees_truth else ""
+        return Request(llm_id, f'{head}{message}],"sample":{sample or 0},{tail}{known}}}')
+
+    def lane(self, name: str) -> LanguageModel:
+        """The language model of that name."""
+        return self._models.get(name) or self._open(name)
+
+    def _open(self, llm_id: str) -> LanguageModel:
+        if llm_id not in self._rows:
+            raise FunctionError(f"there is no llm {llm_id!r} in the seed llms", hint=did_you_mean(llm_id, self._rows))
+        return self._models.setdefault(llm_id, LanguageModel(self._rows[llm_id], self._context))
+
+
+class LanguageModel:
+    """A lane: payloads to a provider and back, priced."""
+
+    def __init__(self, row: Mapping[str, Any], context: Context) -> None:
+        self._row = row
+        self._what = f"llm {row['llm_id']}"
+        self.provider: ChatProvider
+        self.limits: Limits
+        self.provider, self.limits = construct("providers", "Provider", self._what, row, context, taken=_TAKEN)
+        self.sees_truth = bool(getattr(self.provider, "sees_truth", False))
+        self._temperature = checked_number(self._what, "temperature", row.get("temperature"))
+        max_tokens = checked_number(self._what, "max_tokens", row.get("max_tokens"), low=1)
+        self._max_tokens = None if max_tokens is None else int(max_tokens)
+        self._identity = json.dumps(self.provider.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        self._frames: dict[tuple[float | None, int | None, bool], tuple[str, str]] = {}
+
+    def frame(self, temperature: float | None, max_tokens: int | None, logprobs: bool) -> tuple[str, str]:
+        """What stands before and behind the messages and the sample in a payload."""
+        asked = (temperature, max_tokens, logprobs)
+        if asked not in self._frames:
+            degrees = self._temperature if temperature is None else float(temperature)
+            most = self._max_tokens if max_tokens is None else max_tokens
+            head = f'{{"llm":{self._identity},"logprobs":{json.dumps(logprobs)},"max_tokens":{json.dumps(most)},"messages":['
+            self._frames[asked] = (head, f'"temperature":{json.dumps(degrees)}')
+        return self._frames[asked]
+
+    @functools.cached_property
+    def _rates(self) -> Prices | None:
+        return prices(self._what, self._row, free=self.provider.free)
+
+    async def answer(self, payloads: Sequence[str]) -> Sequence[Answer | CallError]:
+        """Ask the provider; a price that it does not name follows from the tokens."""
+        chats = [_chat(payload) for payload in payloads]
+        if self.limits.batch_size == 1 and hasattr(self.provider, "complete"):
+            results: Sequence[Answer | CallError] = [await self.provider.complete(chats[0])]
+        elif hasattr(self.provider, "complete_batch"):
+            results = await asyncio.to_thread(self.provider.complete_batch, chats)
+        else:
+            results = await asyncio.gather(*(self.provider.complete(chat) for chat in chats))
+        for result in results:
+            if isinstance(result, Answer) and result.cost_usd is None:
+                result.cost_usd = price(self._rates, result.input_tokens, result.output_tokens)
+        return results
+
+    def estimate(self, payload: str) -> Estimate:
+        """About four characters are a token; the cost is an upper bound: a token has at least one byte."""
+        chat = json.loads(payload)
+        texts = [message["content"] for message in chat["messages"]]
+        output, most_output = chat["max_tokens"] or _USUAL_OUTPUT, chat["max_tokens"] or _MOST_OUTPUT
+        overhead = 8 * (len(texts) + 1)  # what a chat format adds to its messages
+        most = sum(len(text.encode()) for text in texts) + overhead
+        return Estimate(math.ceil(sum(map(len, texts)) / 4) + overhead // 2, output, price(self._rates, most, most_output))
+
+    def price(self, input_tokens: int, output_tokens: int) -> float | None:
+        """US dollars for so many tokens; None where the price is unknown."""
+        return price(self._rates, input_tokens, output_tokens)
+
+    async def close(self) -> None:
+        """Give back connections."""
+        await self.provider.close()
+
+
+def _chat(payload: str) -> Chat:
+    asked = json.loads(payload)
+    contents = {message["role"]: message["content"] for message in asked["messages"]}
+    return Chat(
+        contents["user"],
+        contents.get("system"),
+        asked["sample"],
+        asked["temperature"],
+        asked["max_tokens"],
+        asked["logprobs"],
+        asked.get("truth"),
+    )

@@ -1,0 +1,149 @@
+"""Chat completions: OpenAI, and every server that speaks its interface (vLLM, Ollama, llama.cpp, OpenRouter, ...).
+
+    {llm_id: gpt, provider: openai, model: gpt-..., temperature: 0, max_tokens: 150}                # OPENAI_API_KEY
+    {llm_id: here, provider: openai, model: ..., base_url: http://127.0.0.1:8000/v1}                # no key is sent
+    {llm_id: routed, provider: openai, model: ..., base_url: https://openrouter.ai/api/v1, api_key_env: OPENROUTER_API_KEY}
+
+A model that refuses a parameter (temperature or max_tokens, as reasoning models do) is asked again without it, and not with it
+from then on; the detail of its answers says so under ``dropped``. Such a refusal costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from bclust.functions import Answer, CallError, Context, Limits
+from udfs._sdk import api_key, call_error, checked_url, http_client, post, refused_parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from udfs.providers import Chat
+
+_OFFICIAL = "https://api.openai.com/v1"
+_SWAPPED = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+
+class Provider:
+    """``extra_body`` is merged into every request. ``top_logprobs`` is how many first tokens are asked for where they are."""
+
+    free = False
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        model: str,
+        base_url: str | None = None,
+        api_key_env: str | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        frequency_penalty: float | None = None,
+        presence_penalty: float | None = None,
+        reasoning_effort: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        top_logprobs: int = 20,
+    ) -> None:
+        self._context = context
+        self._model = model
+        self._base_url = checked_url(base_url)
+        # another server is never shown OpenAI's key: only one that is named for it
+        self._variable = api_key_env or (None if base_url else "OPENAI_API_KEY")
+        asked: dict[str, Any] = {
+            "top_p": top_p, "seed": seed, "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty,
+            "reasoning_effort": reasoning_effort, **(extra_body or {}),
+        }  # fmt: skip
+        self._settings = {k: v for k, v in asked.items() if v is not None}
+        self._top_logprobs = top_logprobs
+        self._limit_name = "max_tokens" if base_url else "max_completion_tokens"
+        self._dropped: set[str] = set()
+        self._client: Any = None
+        self.limits = Limits(max_concurrency=64)
+
+    def identity(self) -> dict[str, Any]:
+        """Model, server and sampling."""
+        return {"provider": "openai", "model": self._model, "base_url": self._base_url, **self._settings}
+
+    async def complete(self, chat: Chat) -> Answer:
+        """Ask once. Raises CallError."""
+        import openai
+
+        optional = self._optional(chat)
+        sent = {k: v for k, v in optional.items() if k not in self._dropped}
+        body = {"model": self._model, "messages": chat.messages, **sent}
+        try:
+            response = await post(self._connected(), "/chat/completions", body)
+        except openai.APIError as error:
+            refused = refused_parameter(error, sent)
+            if refused is None:
+                raise call_error(error, model=self._model, variable=self._variable) from error
+            self._adapt(refused)
+            raise CallError(f"{self._model} does not take {refused}", retry=True, after=0.001) from error
+        try:
+            return _answer(response, {k: v for k, v in optional.items() if k in self._dropped and k not in _SWAPPED})
+        except (LookupError, TypeError, AttributeError) as error:
+            raise CallError(f"malformed answer: no chat completion ({type(error).__name__}: {error})", retry=True) from error
+
+    def _optional(self, chat: Chat) -> dict[str, Any]:
+        """The parameters that a model may refuse."""
+        optional = dict(self._settings)
+        if chat.temperature is not None:
+            optional["temperature"] = chat.temperature
+        if chat.max_tokens is not None:
+            optional[self._limit_name] = chat.max_tokens
+        if chat.logprobs:
+            optional |= {"logprobs": True, "top_logprobs": self._top_logprobs}
+        if "seed" in optional:
+            optional["seed"] += chat.sample
+        return optional
+
+    def _adapt(self, refused: str) -> None:
+        if refused in _SWAPPED and _SWAPPED[refused] not in self._dropped:
+            self._limit_name = _SWAPPED[refused]
+        self._dropped.add(refused)
+        if refused in ("logprobs", "top_logprobs"):
+            self._dropped |= {"logprobs", "top_logprobs"}
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            import openai
+
+            self._client = openai.AsyncOpenAI(
+                api_key=api_key(self._context, self._variable),
+                base_url=self._base_url or _OFFICIAL,
+                max_retries=0,
+                timeout=None,
+                http_client=http_client(openai),
+            )
+        return self._client
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+
+def _answer(response: Mapping[str, Any], dropped: Mapping[str, Any]) -> Answer:
+    """The text, or the refusal, of the first choice. Raises LookupError, TypeError or AttributeError for anything else."""
+    choice = response["choices"][0]
+    message = choice["message"]
+    refusal = message.get("refusal")
+    detail: dict[str, Any] = {}
+    if refusal:
+        detail["refusal"] = refusal
+    if dropped:
+        detail["dropped"] = dict(dropped)
+    tokens = (choice.get("logprobs") or {}).get("content") or []
+    if tokens:
+        detail["top_logprobs"] = [{"token": top["token"], "logprob": top["logprob"]} for top in tokens[0]["top_logprobs"]]
+    usage = response.get("usage") or {}
+    return Answer(
+        message.get("content") or refusal or "",
+        choice.get("finish_reason"),
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
+        usage.get("cost"),  # OpenRouter says what it charged
+        detail=json.dumps(detail, ensure_ascii=False) if detail else None,
+    )

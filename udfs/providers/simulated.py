@@ -1,0 +1,417 @@
+"""Simulated language models: deterministic, declared, and free. Never mistake what they say for a finding.
+
+A row ``{llm_id: cautious, provider: simulated, model: cautious}`` answers from the profile ``cautious`` of
+``seeds/profiles.yml`` (another file: ``profiles: path``). Its differences are declared there, so the whole pipeline can be
+measured against the truth. The file maps names to profiles; all keys are optional, unknown keys are errors:
+
+    cautious:
+      description: Avoids risk, trusts institutions.   # for readers only
+      approve:                        # probability of agreeing with a behavior (not: of saying yes), 0 to 1
+        default: 0.5                  # behaviors that are not named; 0.5 if left out
+        risk-averse: 0.9              # the name is `behavior` in `statements`
+      yes_bias: 0.05                  # moves every yes/no question toward yes, also the objection; -1 to 1
+      refusal_rate: 0.02              # share of questions (reactions too) that are declined
+      unparsable_rate: 0.01           # share of yes/no questions answered with neither
+      noise: 0.02                     # share of samples in which the stance flips
+      shifts:                         # what a system message changes: every rule whose text is found in it adds its amounts
+        - {when: substring of the system message, risk-averse: -0.3, default: 0.0, yes_bias: 0.1, refusal_rate: 0.1}
+      style:                          # how reactions are worded; lists are drawn from, all may be left out
+        openings: [Frankly,, "To my mind,"]
+        agree: [I share this view, this rings true to me]
+        disagree: [I see it differently, I would not say this]
+        closings: [That is how I look at it.]
+        words: [prudence, safety]     # sprinkled over reactions to any behavior
+        behaviors:                    # reasons and vocabulary for one behavior, said after the lists above
+          risk-averse: {agree: [better safe than sorry], disagree: [nothing ventured nothing gained], words: [savings]}
+      latency_ms: 0                   # really wait (about) so long, to see the live view at work
+      seed: cautious                  # equal seeds draw alike; the profile's own name if left out
+    bold:
+      same_as: cautious               # everything of that profile, its seed too, but for what is written here
+      approve: {risk-averse: 0.1}     # merged key by key, as is style; other keys are replaced
+
+How a question is answered: one uniform draw per seed and statement is the stance of this language model on it, the same for
+every wording, so that with q = the probability of approving the statement (where ``matching_answer`` is ``no``, agreeing with
+the behavior means disapproving: q = 1 - p) it says yes to "approve?" when the draw is below q + yes_bias, and yes to
+"object?" when it is not below q - yes_bias. Refusals, hedges, flips and wording are drawn per seed, statement, question,
+system message and sample. Two profiles with ``same_as`` and another ``seed`` therefore differ by chance alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import json
+import math
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bclust.errors import FunctionError, did_you_mean
+from bclust.functions import Answer, Context, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from udfs.providers import Chat
+
+_SIMULATOR = 1  # raised when equal profiles answer differently than before
+_RATES = ("refusal_rate", "unparsable_rate", "noise")
+_KEYS = ("description", "approve", "yes_bias", *_RATES, "shifts", "style", "latency_ms", "seed", "same_as")
+_LISTS = ("openings", "agree", "disagree", "closings", "words")
+
+_YES = ("Yes", "Yes.", "yes", "Yes, I would.", "Yes, I do.", "YES", "**Yes**", "Yes - on the whole.")
+_NO = ("No", "No.", "no", "No, I would not.", "No, I do not.", "NO", "**No**", "No - not as it stands.")
+_REFUSALS = (
+    "I cannot answer that.", "I'm sorry, but I can't help with that.", "As an AI, I do not take positions on this.",
+    "I would rather not comment on this.",
+)  # fmt: skip
+_HEDGES = ("Not sure.", "It depends on the circumstances.", "Maybe.", "Yes and no.", "That is difficult to say.")
+_AGREE = ("I agree with this", "this describes me", "I would say the same")
+_DISAGREE = ("I disagree with this", "this does not describe me", "I would not say that")
+_STOPWORDS = frozenset(
+    """
+    about after all also always and any are because been being but can could did does doing don down even ever every feel for
+    from get had has have her here him his how into its just like made make many may might more most much must never not off
+    often one only other our out over own people rather really same say see she should some statement such text than that the
+    their them then there these they thing things think this those too under upon very want was way were what when where which
+    while who whom why will with would yes you your
+    """.split()  # noqa: SIM905 - as prose it can be read
+)
+
+
+class Stance(NamedTuple):
+    """What a profile declares for one statement under one system message.
+
+    ``q`` is the probability of approving it, ``latent`` the uniform draw that decides it.
+    """
+
+    q: float
+    yes_bias: float
+    refusal_rate: float
+    unparsable_rate: float
+    noise: float
+    latent: float
+
+    def says_yes(self, task: str) -> bool:
+        """Whether the answer to "approve?" or "object?" is yes, but for noise."""
+        if task == "object":
+            return self.latent >= self.q - self.yes_bias
+        return self.latent < self.q + self.yes_bias
+
+    def p_yes(self, task: str) -> float:
+        """The share of statements like this one to which the answer is yes, noise included."""
+        p = _within((1.0 - self.q if task == "object" else self.q) + self.yes_bias)
+        return p + self.noise * (1.0 - 2.0 * p)
+
+
+class Provider:
+    """``model`` is the name of a profile, ``profiles`` the file that holds it, relative to the project."""
+
+    free = True
+    sees_truth = True
+
+    def __init__(self, context: Context, *, model: str, profiles: str = "seeds/profiles.yml") -> None:
+        self._name = model
+        self._profile = load_profile(context.root / profiles, model)
+        digest = hashlib.sha256(json.dumps(_deciding(self._profile), sort_keys=True).encode()).hexdigest()
+        self._digest = digest[:16]
+        waits = self._profile["latency_ms"] > 0
+        self.limits = Limits(max_concurrency=32 if waits else 1, batch_size=1 if waits else 512, timeout_s=None)
+
+    def identity(self) -> dict[str, Any]:
+        """The profile by its content, so that an edited profile is asked again."""
+        return {"provider": "simulated", "model": self._name, "profile": self._digest, "simulator": _SIMULATOR}
+
+    async def complete(self, chat: Chat) -> Answer:
+        """One answer, after the declared latency (half to one and a half times)."""
+        latency_ms = self._profile["latency_ms"] * (0.5 + _draw(self._profile["seed"], chat.prompt, "latency", chat.sample))
+        await asyncio.sleep(latency_ms / 1000)
+        answer = self.complete_batch([chat])[0]
+        answer.latency_ms = latency_ms
+        return answer
+
+    def complete_batch(self, chats: Sequence[Chat]) -> list[Answer]:
+        """Answers at once."""
+        return [_answer(self._profile, chat) for chat in chats]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+# --- profiles --------------------------------------------------------------------------------------------------
+
+
+def load_profile(path: Path, name: str) -> dict[str, Any]:
+    """The profile of that name with every key filled in.
+
+    Raises:
+        FunctionError: the file or the profile is missing, or one of its keys or values is wrong.
+    """
+    profiles = _read(path, path.stat().st_mtime_ns) if path.is_file() else None
+    if profiles is None:
+        raise FunctionError(f"there is no file {path}", hint="simulated language models need their profiles there")
+    return _resolve(path, profiles, name, ())
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: Path, _changed: int) -> dict[str, Any]:
+    import yaml
+
+    try:
+        profiles = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FunctionError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(profiles, dict):
+        raise FunctionError(f"{path} must map names to profiles")
+    return profiles
+
+
+def _resolve(path: Path, profiles: Mapping[str, Any], name: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    where = f"{path.name}: profile {name}"
+    if name not in profiles:
+        raise FunctionError(f"{path.name} has no profile {name!r}", hint=did_you_mean(name, map(str, profiles)))
+    if name in seen:
+        raise FunctionError(f"{where} is the same as itself: {' -> '.join([*seen, name])}")
+    written = _checked(where, profiles[name] or {})
+    base: dict[str, Any] = {
+        "approve": {}, "yes_bias": 0.0, **dict.fromkeys(_RATES, 0.0), "shifts": [], "style": {}, "latency_ms": 0, "seed": name,
+    }  # fmt: skip
+    if "same_as" in written:
+        base = _resolve(path, profiles, str(written["same_as"]), (*seen, name))
+    own = {k: v for k, v in written.items() if k not in ("same_as", "approve", "style")}
+    style = {**base["style"], **written.get("style", {})}
+    style["behaviors"] = {**base["style"].get("behaviors", {}), **written.get("style", {}).get("behaviors", {})}
+    return {**base, **own, "approve": {**base["approve"], **written.get("approve", {})}, "style": style}
+
+
+def _checked(where: str, written: Any) -> dict[str, Any]:
+    _known(where, written, _KEYS)
+    for name in _RATES:
+        _number(f"{where}: {name}", written.get(name, 0.0), 0.0, 1.0)
+    _number(f"{where}: yes_bias", written.get("yes_bias", 0.0), -1.0, 1.0)
+    _number(f"{where}: latency_ms", written.get("latency_ms", 0.0), 0.0, math.inf)
+    approve = _mapping(f"{where}: approve", written.get("approve", {}))
+    for behavior, p in approve.items():
+        _number(f"{where}: approve: {behavior}", p, 0.0, 1.0)
+    for i, shift in enumerate(_list(f"{where}: shifts", written.get("shifts", []))):
+        amounts = _mapping(f"{where}: shifts[{i}]", shift)
+        if not isinstance(amounts.get("when"), str) or not amounts["when"]:
+            raise FunctionError(f"{where}: shifts[{i}] needs when: the part of a system message that it answers to")
+        for key, amount in amounts.items():
+            if key != "when":
+                _number(f"{where}: shifts[{i}]: {key}", amount, -1.0, 1.0)
+    style = _mapping(f"{where}: style", written.get("style", {}))
+    _lists(f"{where}: style", {k: v for k, v in style.items() if k != "behaviors"}, (*_LISTS, "behaviors"))
+    for behavior, lists in _mapping(f"{where}: style: behaviors", style.get("behaviors", {})).items():
+        _lists(f"{where}: style: behaviors: {behavior}", _mapping(f"{where}: style: behaviors: {behavior}", lists), _LISTS)
+    return dict(written)
+
+
+def _known(where: str, given: Any, known: Sequence[str]) -> None:
+    for key in _mapping(where, given):
+        if key not in known:
+            raise FunctionError(f"{where}: unknown key {key}", hint=did_you_mean(str(key), known))
+
+
+def _mapping(where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise FunctionError(f"{where} must be a mapping, not {value!r}")
+    return value
+
+
+def _list(where: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise FunctionError(f"{where} must be a list, not {value!r}")
+    return value
+
+
+def _lists(where: str, lists: Mapping[str, Any], known: Sequence[str]) -> None:
+    _known(where, dict(lists), known)
+    for key, value in lists.items():
+        if any(not isinstance(phrase, str) for phrase in _list(f"{where}: {key}", value)):
+            raise FunctionError(f"{where}: {key} must be a list of texts (quote words such as yes and no)")
+
+
+def _number(where: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise FunctionError(f"{where} must be a number from {low:g} to {high:g}, not {value!r}")
+
+
+def _deciding(profile: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in profile.items() if k not in ("description", "latency_ms")}
+
+
+# --- answers ---------------------------------------------------------------------------------------------------
+
+
+def _draw(*of: Any) -> float:
+    """A number in [0, 1) that depends on nothing but ``of``."""
+    digest = hashlib.sha256("\x1f".join(map(str, of)).encode()).digest()
+    return int.from_bytes(digest[:7], "big") / 2**56
+
+
+def _answer(profile: Mapping[str, Any], chat: Chat) -> Answer:
+    truth = dict(chat.truth or {})
+    truth.setdefault("task", _task_of(chat.prompt))
+    truth.setdefault("statement", _statement_of(chat.prompt))
+    draw = functools.partial(_draw, profile["seed"], truth["statement"], truth["task"], chat.system or "", chat.sample)
+    task = _TASKS.get(truth["task"])
+    if task is None:
+        raise FunctionError(f"simulated: unknown task {truth['task']!r}", hint=did_you_mean(str(truth["task"]), _TASKS))
+    text, detail = task(profile, chat, truth, draw)
+    words = text.split()
+    finish = "stop"
+    if chat.max_tokens is not None and len(words) > chat.max_tokens:
+        text, finish = " ".join(words[: chat.max_tokens]), "length"
+    tokens_in = math.ceil(len(chat.prompt + (chat.system or "")) / 4)
+    return Answer(text, finish, tokens_in, max(1, math.ceil(len(text) / 4)), 0.0, None, detail if chat.logprobs else None)
+
+
+def stance(profile: Mapping[str, Any], system: str | None, truth: Mapping[str, Any]) -> Stance:
+    """What a profile declares for one statement (``truth``) under one system message."""
+    behavior = truth.get("behavior")
+    rules = [rule for rule in profile["shifts"] if rule["when"] in (system or "")]
+    p = profile["approve"].get(behavior, profile["approve"].get("default", 0.5))
+    p = _within(p + sum(rule.get(behavior, rule.get("default", 0.0)) for rule in rules))
+    bias = profile["yes_bias"] + sum(rule.get("yes_bias", 0.0) for rule in rules)
+    refusals, unparsable, noise = (_within(profile[name] + sum(rule.get(name, 0.0) for rule in rules)) for name in _RATES)
+    q = 1.0 - p if truth.get("matching_answer") == "no" else p
+    return Stance(q, bias, refusals, unparsable, noise, _draw(profile["seed"], truth["statement"], "stance"))
+
+
+def _within(p: float) -> float:
+    return min(1.0, max(0.0, p))
+
+
+def _pick(options: Sequence[str], draw: Callable[..., float], *of: Any) -> str:
+    return options[int(draw(*of) * len(options))]
+
+
+def _reaction(profile: Mapping[str, Any], chat: Chat, truth: Mapping[str, Any], draw: Callable[..., float]) -> tuple[str, None]:
+    """A short text in the profile's style, whose words depend on behavior and stance."""
+    attitude = stance(profile, chat.system, truth)
+    if draw("refuses") < attitude.refusal_rate:
+        return _pick(_REFUSALS, draw, "refusal"), None
+    approves = (attitude.latent < attitude.q) != (draw("flips") < attitude.noise)
+    side, default = ("agree", _AGREE) if approves else ("disagree", _DISAGREE)
+    style = profile["style"]
+    own = style.get("behaviors", {}).get(truth.get("behavior"), {})
+    # the reasons of a profile are written for the behavior, not for the statement, which may deny it
+    agrees_with_behavior = approves != (truth.get("matching_answer") == "no")
+    reasons = own.get("agree" if agrees_with_behavior else "disagree", [])
+    words = [*own.get("words", []), *style.get("words", [])] or _content_words(truth["statement"])
+    parts = [_pick(style.get("openings") or [""], draw, "opening"), _pick(style.get(side) or default, draw, "side")]
+    text = " ".join(part for part in parts if part)
+    if reasons:
+        text += f": {_pick(reasons, draw, 'reason')}"
+    text += "."
+    if words:
+        first, second = _pick(words, draw, "word"), _pick(words, draw, "word", 2)
+        text += f" It is a matter of {first}{f' and {second}' if second != first else ''}."
+    closing = _pick(style.get("closings") or [""], draw, "closing")
+    return f"{text[0].upper()}{text[1:]} {closing}".strip(), None
+
+
+def _decision(profile: Mapping[str, Any], chat: Chat, truth: Mapping[str, Any], draw: Callable[..., float]) -> tuple[str, str]:
+    """Yes, No, a refusal or a hedge, with the log-probabilities of the first token."""
+    attitude = stance(profile, chat.system, truth)
+    chance = draw("refuses")
+    decides = max(0.0, 1.0 - attitude.refusal_rate - attitude.unparsable_rate)
+    if chance < attitude.refusal_rate:
+        text = _pick(_REFUSALS, draw, "refusal")
+    elif chance < attitude.refusal_rate + attitude.unparsable_rate:
+        text = _pick(_HEDGES, draw, "hedge")
+    else:
+        yes = attitude.says_yes(truth["task"]) != (draw("flips") < attitude.noise)
+        text = _pick(_YES if yes else _NO, draw, "form")
+    return text, _top_logprobs(attitude.p_yes(truth["task"]), decides)
+
+
+def _top_logprobs(p_yes: float, decides: float) -> str:
+    """The first token: yes or no with probability ``decides``, in two spellings each, else a refusal's."""
+    shares = {"Yes": 0.8 * p_yes, "yes": 0.2 * p_yes, "No": 0.8 * (1 - p_yes), "no": 0.2 * (1 - p_yes)}
+    masses = {**{token: share * decides for token, share in shares.items()}, "I": 1.0 - decides}
+    ranked = sorted(masses.items(), key=lambda item: -item[1])
+    return json.dumps({"top_logprobs": [{"token": t, "logprob": math.log(m)} for t, m in ranked if m > 1e-12]})
+
+
+def _themes(_: Mapping[str, Any], chat: Chat, truth: Mapping[str, Any], __: Callable[..., float]) -> tuple[str, None]:
+    """A name made of the words that most of the texts share, and few of the others (``truth.others``)."""
+    texts = truth.get("texts") or _listed_texts(chat.prompt)
+    shared = Counter(word for text in texts for word in set(_content_words(text)))
+    shared.subtract(word for text in truth.get("others", []) for word in set(_content_words(text)))
+    ranked = sorted(shared.items(), key=lambda item: (-item[1], item[0]))
+    words = [word for word, count in ranked if count > 0][:3]
+    if not words:
+        return "No common theme", None
+    name = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    name = name[0].upper() + name[1:]
+    if re.search(r"\bnumber", chat.prompt):
+        members = [str(i) for i, text in enumerate(texts, 1) if set(words) & set(_content_words(text))]
+        name = f"1. {name} ({', '.join(members)})"
+    return name, None
+
+
+def _judgement(_: Mapping[str, Any], chat: Chat, truth: Mapping[str, Any], __: Callable[..., float]) -> tuple[str, str]:
+    """How many of the theme's words are in the text: as a number where the prompt names a scale, else yes or no."""
+    theme = truth.get("theme") or _after("theme", chat.prompt)
+    text = truth.get("text") or _after("text", chat.prompt) or truth["statement"]
+    wanted = {_stem(word) for word in _content_words(theme)}
+    overlap = len(wanted & {_stem(word) for word in _content_words(text)}) / max(len(wanted), 1)
+    scale = re.search(r"\b(\d+)\s*(?:to|and|-|–)\s*(\d+)\b", chat.prompt)
+    detail = _top_logprobs(0.02 + 0.96 * overlap, 1.0)
+    if scale:
+        low, high = int(scale[1]), int(scale[2])
+        return str(round(low + overlap * (high - low))), detail
+    return ("Yes" if overlap >= 1 / 3 else "No"), detail
+
+
+_TASKS = {"react": _reaction, "approve": _decision, "object": _decision, "themes": _themes, "judge": _judgement}
+
+
+# --- reading a prompt, where nothing else is known ---------------------------------------------------------------
+
+
+def _task_of(prompt: str) -> str:
+    for task, words in (
+        ("judge", r"\btheme:"),
+        ("themes", r"\bthemes?\b"),
+        ("object", r"\bobject\b"),
+        ("approve", r"\bapprove\b"),
+    ):
+        if re.search(words, prompt, re.IGNORECASE):
+            return task
+    return "react"
+
+
+def _statement_of(prompt: str) -> str:
+    """The text after "Statement:", else the longest quoted text, else the prompt."""
+    labelled = _after("statement", prompt)
+    if labelled:
+        return labelled
+    quoted = re.findall(r"(?:^|[\s(])['\"“‘](.+?)['\"”’](?=$|[\s).,;:?!])", prompt, re.DOTALL)
+    return max(quoted, key=len).strip() if quoted else prompt.strip()
+
+
+def _after(label: str, prompt: str) -> str:
+    found = re.search(rf"\b{label}\s*:\s*(.+)", prompt, re.IGNORECASE)
+    return found[1].strip().strip("'\"") if found else ""
+
+
+def _listed_texts(prompt: str) -> list[str]:
+    """The lines of a numbered or bulleted list, else all lines but the first."""
+    items = re.findall(r"^\s*(?:\d+[.):]|[-*•])\s+(.+)$", prompt, re.MULTILINE)
+    return items or prompt.strip().splitlines()[1:]
+
+
+def _content_words(text: str) -> list[str]:
+    return [w for w in re.findall(r"[^\W\d_]{3,}", text.lower()) if w not in _STOPWORDS]
+
+
+def _stem(word: str) -> str:
+    for ending in ("ing", "ies", "ed", "es", "s", "y", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word

@@ -1,0 +1,197 @@
+"""Causal language models that run here, with Hugging Face transformers (the extra ``local``).
+
+    {llm_id: smol, provider: transformers, model: HuggingFaceTB/SmolLM-135M-Instruct, device: auto, batch_size: 16}
+
+A tokenizer with a chat template gets messages; a template without a system role, and a model without a template, get the system
+message in front of the prompt. The detail of an answer says so (``system: folded``, ``template: none``). Temperature 0 is greedy;
+no temperature means what the model's own generation settings say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bclust.functions import Answer, CallError, Context, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from udfs.providers import Chat
+
+_MOST_TOKENS = 256  # where max_tokens is not set
+_TOP = 20  # first tokens whose log-probabilities are kept
+
+
+class Prompt(NamedTuple):
+    """A chat as tokens, and how it became them."""
+
+    tokens: list[int]
+    detail: dict[str, Any]
+
+
+class Provider:
+    """``model`` is a name on the hub or a folder; ``dtype`` is float32, bfloat16 or float16 (auto: on a GPU as it was saved)."""
+
+    free = True
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        model: str,
+        revision: str | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        top_p: float | None = None,
+    ) -> None:
+        folder = context.root / model
+        self._source = str(folder) if folder.is_dir() else model
+        self._name, self._revision, self._dtype, self._device, self._top_p = model, revision, dtype, device, top_p
+        self._lock = threading.Lock()
+        self._loaded: tuple[Any, Any] | None = None
+        self.limits = Limits(max_concurrency=1, batch_size=16, timeout_s=None, max_retries=0, sort_by_length=True)
+
+    def identity(self) -> dict[str, Any]:
+        """The model and its precision, and how it is sampled."""
+        asked = {"revision": self._revision, "top_p": self._top_p, "dtype": None if self._dtype == "auto" else self._dtype}
+        return {"provider": "transformers", "model": self._name, **{k: v for k, v in asked.items() if v is not None}}
+
+    def complete_batch(self, chats: Sequence[Chat]) -> list[Answer | CallError]:
+        """Generate; chats that are sampled alike go through the model together. Raises CallError (fatal): no such model."""
+        with self._lock:
+            tokenizer, model = self._load()
+            prompts = [_prompt(tokenizer, chat) for chat in chats]
+            answers: dict[int, Answer | CallError] = {}
+            alike: dict[tuple[float | None, int], list[int]] = {}
+            for i, (chat, prompt) in enumerate(zip(chats, prompts, strict=True)):
+                most = chat.max_tokens or _MOST_TOKENS
+                room = getattr(model.config, "max_position_embeddings", None)
+                if room is not None and len(prompt.tokens) + most > room:
+                    answers[i] = CallError(f"{len(prompt.tokens)} tokens and {most} to come do not fit into {room}")
+                else:
+                    alike.setdefault((chat.temperature, most), []).append(i)
+            for (temperature, most), rows in alike.items():
+                generated = self._generate(
+                    tokenizer, model, [prompts[i] for i in rows], [chats[i] for i in rows], temperature, most
+                )
+                answers.update(zip(rows, generated, strict=True))
+        return [answers[i] for i in range(len(chats))]
+
+    def _generate(
+        self, tokenizer: Any, model: Any, prompts: list[Prompt], chats: list[Chat], temperature: float | None, most: int
+    ) -> list[Answer]:
+        import torch
+
+        inputs = tokenizer.pad({"input_ids": [p.tokens for p in prompts]}, padding_side="left", return_tensors="pt").to(
+            model.device
+        )
+        sampling: dict[str, Any] = {} if temperature is None else {"do_sample": temperature > 0}
+        if temperature:
+            sampling |= {"temperature": temperature, "top_p": self._top_p or 1.0, "top_k": 0}
+        elif temperature == 0:
+            sampling |= {"temperature": None, "top_p": None, "top_k": None}
+        first = _FirstScores()
+        seed = hashlib.sha256(repr([(c.prompt, c.system, c.sample) for c in chats]).encode()).digest()
+        torch.manual_seed(int.from_bytes(seed[:4], "big"))
+        with torch.inference_mode():
+            output = model.generate(
+                **inputs, max_new_tokens=most, pad_token_id=tokenizer.pad_token_id, logits_processor=[first], **sampling
+            )
+        new = output[:, inputs["input_ids"].shape[1] :].tolist()
+        ends = _ends(model, tokenizer)
+        return [
+            _answer(tokenizer, tokens, ends, most, prompt, first.top(tokenizer, row) if chat.logprobs else None)
+            for row, (tokens, prompt, chat) in enumerate(zip(new, prompts, chats, strict=True))
+        ]
+
+    def _load(self) -> tuple[Any, Any]:
+        if self._loaded is None:
+            self._loaded = _load(self._source, self._revision, self._device, self._dtype)
+        return self._loaded
+
+    async def close(self) -> None:
+        """The model stays loaded: more may be asked soon."""
+
+
+class _FirstScores:
+    """A logits processor that changes nothing and remembers the scores of the first new token."""
+
+    def __init__(self) -> None:
+        self.scores: Any = None
+
+    def __call__(self, _: Any, scores: Any) -> Any:
+        if self.scores is None:
+            self.scores = scores.float().log_softmax(-1).cpu()
+        return scores
+
+    def top(self, tokenizer: Any, row: int) -> list[dict[str, Any]]:
+        values, tokens = self.scores[row].topk(min(_TOP, self.scores.shape[-1]))
+        return [{"token": tokenizer.decode([t]), "logprob": v} for v, t in zip(values.tolist(), tokens.tolist(), strict=True)]
+
+
+def _prompt(tokenizer: Any, chat: Chat) -> Prompt:
+    """Messages through the chat template where there is one, and never without the system message."""
+    folded = f"{chat.system}\n\n{chat.prompt}" if chat.system else chat.prompt
+    if not tokenizer.chat_template:
+        return Prompt(tokenizer(folded)["input_ids"], {"template": "none", **({"system": "folded"} if chat.system else {})})
+    detail: dict[str, Any] = {}
+    text = _rendered(tokenizer, chat.messages)
+    if text is None or (chat.system and chat.system.strip() not in text):
+        detail["system"] = "folded"
+        text = _rendered(tokenizer, [{"role": "user", "content": folded}])
+    if text is None:
+        raise CallError("the chat template of this model cannot be used", fatal=True)
+    return Prompt(tokenizer(text, add_special_tokens=False)["input_ids"], detail)
+
+
+def _rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str | None:
+    from jinja2 import TemplateError
+
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    except TemplateError:  # how a template says that it knows no system role
+        return None
+
+
+def _answer(
+    tokenizer: Any, tokens: list[int], ends: set[int], most: int, prompt: Prompt, top: list[dict[str, Any]] | None
+) -> Answer:
+    length = next((i for i, token in enumerate(tokens) if token in ends), None)
+    text = tokenizer.decode(tokens[:length], skip_special_tokens=True).strip()
+    detail = {**prompt.detail, **({"top_logprobs": top} if top else {})}
+    return Answer(
+        text,
+        "stop" if length is not None else "length",
+        len(prompt.tokens),
+        min(most, len(tokens) if length is None else length + 1),
+        detail=json.dumps(detail, ensure_ascii=False) if detail else None,
+    )
+
+
+def _ends(model: Any, tokenizer: Any) -> set[int]:
+    ends = model.generation_config.eos_token_id
+    return {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
+
+
+def _load(source: str, revision: str | None, device: str, dtype: str) -> tuple[Any, Any]:
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ModuleNotFoundError as error:
+        raise CallError(f"{error.name} is not installed: pip install 'bclust[local]'", fatal=True) from error
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if dtype == "auto" and device == "cpu":
+        dtype = "float32"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=dtype)
+        model.to(device)
+    except (OSError, ValueError, RuntimeError, AssertionError) as error:
+        raise CallError(f"the model {source} cannot be loaded on {device}: {str(error).splitlines()[0]}", fatal=True) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return tokenizer, model.eval()
