@@ -281,14 +281,28 @@ def print_rows(rows: Sequence[Mapping[str, Any]], format_: str) -> None:
             writer.writerow(rows[0].keys())
         writer.writerows(row.values() for row in rows)
     else:
-        out = Console(highlight=False)
-        table = Table(show_edge=False, header_style="bold", pad_edge=False)
-        for name in rows[0] if rows else ["no rows"]:
-            numeric = bool(rows) and all(isinstance(r[name], int | float) or r[name] is None for r in rows)
-            table.add_column(escape(str(name)), justify="right" if numeric else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(escape(_cell(v)) for v in row.values()))
-        out.print(table)
+        _print_table(rows)
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table where it fits; on a terminal too narrow for it, one block per row; all on one line each in a pipe."""
+    names = list(rows[0]) if rows else ["no rows"]
+    cells = [[_cell(v) for v in row.values()] for row in rows]
+    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(names)]
+    out = Console(highlight=False)
+    if out.is_terminal and sum(widths) + 3 * len(widths) > out.width:
+        margin = max(len(name) for name in names)
+        for number, row in enumerate(cells, start=1):
+            out.print(f"[dim]row {number}[/]")
+            for name, value in zip(names, row, strict=True):
+                out.print(f"  [bold]{escape(name):<{margin}}[/]  {escape(value)}", soft_wrap=True)
+        return
+    numeric = [bool(rows) and all(isinstance(r[n], int | float) or r[n] is None for r in rows) for n in names]
+    lines = [names, ["-" * width for width in widths], *cells]
+    for number, line in enumerate(lines):
+        padded = [v.rjust(w) if right else v.ljust(w) for v, w, right in zip(line, widths, numeric, strict=True)]
+        text = escape("  ".join(padded).rstrip())
+        out.print(f"[bold]{text}[/]" if number == 0 else text, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:
@@ -296,7 +310,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = str(value)
+    text = " ".join(str(value).split())
     return text if len(text) <= 200 else text[:197] + "..."
 
 
