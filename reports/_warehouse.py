@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 VARIABLE = "BCLUST_WAREHOUSE"
-SETTINGS = (
-    "set enable_external_access = false; set python_enable_replacements = false; "
-    "set enable_progress_bar = false; set lock_configuration = true"
-)
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": False,
+    "python_enable_replacements": False,
+    "lock_configuration": True,
+}
 KEPT_RESULTS = 96
 
 
@@ -173,11 +174,9 @@ class Warehouse:
 
 def _connect(real: Path) -> duckdb.DuckDBPyConnection:
     try:
-        con = duckdb.connect(str(real), read_only=True)
-        con.execute(SETTINGS)
+        return duckdb.connect(str(real), read_only=True, config=SETTINGS)
     except duckdb.Error as error:
         raise explained(error) from error
-    return con
 
 
 def explained(error: duckdb.Error, seconds: float | None = None) -> BclustError:

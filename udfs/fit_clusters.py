@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bclust.errors import FunctionError
 from bclust.functions import column
 from udfs._rows import canonical_order, unit_rows
-from udfs.clusterers import fit_clusterer
+from udfs.clusterers import finds_number, fit_clusterer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,9 @@ def fit_clusters(
     """
     if params is not None and not isinstance(params, Mapping):
         raise FunctionError(f"params of {algorithm} must be keys with values, not {params!r}")
-    if n_clusters == "silhouette":
+    if finds_number(algorithm):
+        k = 1  # it is not asked
+    elif n_clusters == "silhouette":
         k = _best_k(embeddings, algorithm, params, random_state)
     elif n_clusters.strip().isdecimal():
         k = int(n_clusters)

@@ -4,6 +4,7 @@ with decided as (
     from approval_statements
     where wording = 'approve' and share is not null and share <> 0.5
 ),
+
 counts as (
     select
         a.prompt_type,
@@ -23,6 +24,7 @@ counts as (
         or (a.prompt_name = b.prompt_name and a.llm_id < b.llm_id)
     group by all
 ),
+
 tested as (
     select
         *,
@@ -32,10 +34,13 @@ tested as (
         mcnemar_midp(only_a, only_b) as p_value
     from counts
 ),
+
 corrected as (
-    select unnest(list(t order by prompt_type, llm_a, prompt_a, llm_b, prompt_b)) as t,
+    select
+        unnest(list(t order by prompt_type, llm_a, prompt_a, llm_b, prompt_b)) as t,
         unnest(adjust_p(list(p_value order by prompt_type, llm_a, prompt_a, llm_b, prompt_b))) as q_value
     from tested as t
 )
+
 select t.*, q_value
 from corrected

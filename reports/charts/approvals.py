@@ -202,7 +202,7 @@ def flips(pairs: pl.DataFrame, baseline: str, style: Style) -> go.Figure:
                 hovertext=[
                     f"<b>{label(r['prompt_name'])}</b> for <b>{label(baseline)}</b>, {label(r['llm_id'])}<br>{r[column]:,} "
                     f"of {r['n']:,} statements: {name}"
-                    f"<br>q {small(r['q_value'])}"
+                    f"<br>q {label(small(r['q_value']))}"
                     for r in rows
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",

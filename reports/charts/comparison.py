@@ -40,7 +40,7 @@ def volcano(differences: pl.DataFrame, a: str, b: str, colours: Mapping[str, str
         f"<b>{wrapped(row['label'], 50, 2)}</b><br>{label(a)} {percent(row['share_a'], 1)}, {label(b)} "
         f"{percent(row['share_b'], 1)}"
         f"<br>{points(row['difference'], 1)} ({100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f})<br>q "
-        f"{small(row['q_value'])}, n = {row['n']:,}"
+        f"{label(small(row['q_value']))}, n = {row['n']:,}"
         for row in found.iter_rows(named=True)
     ]
     fig = go.Figure(
@@ -145,7 +145,7 @@ def dumbbell(differences: pl.DataFrame, a: str, b: str, colours: Mapping[str, st
                     "arrayminus": [0 if lo is None else s - lo for lo, s in zip(low, share, strict=True)],
                 },
                 text=[
-                    f"{label(llm)}: {interval(s, lo, h, 1)}, q {small(q)}"
+                    f"{label(llm)}: {interval(s, lo, h, 1)}, q {label(small(q))}"
                     for s, lo, h, q in zip(share, low, high, rows["q_value"], strict=True)
                 ],
                 hovertemplate="%{text}<extra></extra>",

@@ -99,7 +99,7 @@ def make_warehouse(path: Path, shape: Shape | None = None) -> Path:
         for name, frame in tables.items():
             if name in shape.drop:
                 continue
-            con.register("frame", frame.to_arrow())
+            con.register("frame", frame.cast({pl.UInt32: pl.Int64}).to_arrow())
             con.execute(f"create table {name} as from frame")
             con.unregister("frame")
         for name, column in [("responses", "cost_usd"), ("approvals", "p_approve")]:
@@ -261,7 +261,7 @@ def _responses(
                     }
                 ).filter(~pl.Series(failed))
             )
-    return pl.concat(frames), pl.concat(members)
+    return pl.concat(frames, how="vertical_relaxed"), pl.concat(members)
 
 
 def _approvals(
@@ -308,7 +308,7 @@ def _approvals(
                     }
                 )
             )
-    return pl.concat(frames)
+    return pl.concat(frames, how="vertical_relaxed")
 
 
 def _maps(

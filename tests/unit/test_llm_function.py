@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 
 from bclust.errors import FunctionError
-from bclust.functions import Context, load_functions
+from bclust.functions import Context, Function, load_functions
 
 ROOT = Path(__file__).parent.parent.parent
-FUNCTIONS = load_functions(ROOT)
+FUNCTIONS: dict[str, Function] = {}
 GPT = {"llm_id": "gpt", "provider": "openai", "model": "gpt-4o", "temperature": 0, "max_tokens": 100}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def this_project() -> None:
+    """Other tests load the functions of other projects; here they are this one's."""
+    FUNCTIONS.update(load_functions(ROOT))
 
 
 def llm(*rows: dict[str, Any], env: dict[str, str] | None = None) -> Any:

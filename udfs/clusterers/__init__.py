@@ -1,13 +1,17 @@
 """Clusterers: how vectors are grouped. One file, one clusterer; the name of the file is its ``algorithm`` in bclust.yml.
 
-A file has a function ``fit`` as ``Clusterer`` says, whose keyword parameters are the settings a user may write, and it may
-have its own ``assign``. Everything around it is done here, once for all: rows are put on the unit sphere and into an order
-that does not depend on how they came, ``reduce`` is applied, clusters are numbered by size, and rows that were not in the
-sample go to the cluster whose centroid has the highest cosine with them. A clusterer in full:
+A file has a function ``fit`` as ``Clusterer`` says, whose keyword parameters are the settings a user may write. Everything
+around it is done here, once for all: rows are put on the unit sphere and into an order that does not depend on how they
+came, ``reduce`` is applied, clusters are numbered by size, and every row gets the cluster whose centroid has the highest
+cosine with it, whether it was in the sample or not. A clusterer in full:
 
     def fit(embeddings, *, n_clusters, random_state):
         corners = np.random.default_rng(random_state).choice(len(embeddings), n_clusters, replace=False)
-        return {"labels": (embeddings @ embeddings[corners].T).argmax(axis=1)}
+        return (embeddings @ embeddings[corners].T).argmax(axis=1)
+
+A method that finds the number of clusters itself and leaves rows out as noise also sets ``MAX_ROWS``: it sees so many
+distinct rows, and every other row follows the nearest of them, or is noise beyond the reach of that cluster. It may set
+``REDUCE``, the reduction that it needs unless another one is asked for.
 """
 
 from __future__ import annotations
@@ -23,24 +27,24 @@ from udfs._rows import canonical_order, unit_rows
 if TYPE_CHECKING:
     import numpy as np
 
-REDUCTIONS = ("pca", "umap")
+REDUCTIONS = ("pca", "spectral", "umap")
 
 
 class Clusterer(Protocol):
     """A module in this folder."""
 
-    def fit(self, embeddings: np.ndarray, *, n_clusters: int, random_state: int, **params: Any) -> dict[str, np.ndarray]:
-        """Group float32 (n, dims) rows: at least two distinct ones, unit vectors (unless reduced), canonically ordered.
+    def fit(self, embeddings: np.ndarray, *, n_clusters: int, random_state: int, **params: Any) -> np.ndarray:
+        """Group float32 (n, dims) rows: at least two distinct ones, of length 1 (unless reduced), canonically ordered.
 
-        Returns ``labels`` (n,), 0 to k-1, or -1 for noise, and whatever arrays its own ``assign`` needs. ``n_clusters`` is
-        between 1 and the number of distinct rows; methods that find the number themselves ignore it. Raises FunctionError or ValueError
-        for settings that cannot work.
+        Returns labels (n,), 0 to k-1, or -1 for noise. ``n_clusters`` is between 1 and the number of distinct rows; methods
+        that find the number themselves ignore it. Raises FunctionError or ValueError for settings that cannot work.
         """
         ...
 
-    def assign(self, embeddings: np.ndarray, fitted: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Optional: the cluster of each unit row (m, dims), numbered as ``fit`` numbered them; -1 for noise."""
-        ...
+
+def finds_number(algorithm: str) -> bool:
+    """Whether the algorithm finds the number of clusters itself."""
+    return hasattr(member("clusterers", algorithm), "MAX_ROWS")
 
 
 def fit_clusterer(
@@ -53,8 +57,9 @@ def fit_clusterer(
 ) -> dict[str, np.ndarray]:
     """Fit a clusterer to (n, dims) vectors.
 
-    Returns ``algorithm``; ``labels`` (n,), those that ``assign`` gives, in the order of the rows given; ``centroids``
-    (k, dims), unit vectors, and ``sizes`` (k,), largest cluster first; and the algorithm's own arrays.
+    Returns ``labels`` (n,), those that ``assign`` gives, in the order of the rows given; ``centroids`` (k, dims), unit
+    vectors, and ``sizes`` (k,), largest cluster first; for methods with noise also ``landmarks`` (m, dims),
+    ``landmark_labels`` (m,) and ``reach`` (k,), the lowest cosine at which a row still follows a landmark.
 
     Raises:
         FunctionError: the vectors are unusable, or a setting is unknown or cannot work; the message names the algorithm.
@@ -63,7 +68,7 @@ def fit_clusterer(
 
     module = member("clusterers", algorithm)
     settings = dict(params or {})
-    reduction = settings.pop("reduce", None)
+    reduction = settings.pop("reduce", getattr(module, "REDUCE", None))
     check_parameters(settings, module.fit, f"clustering algorithm {algorithm}")
     rows = unit_rows(embeddings)
     if not len(rows):
@@ -72,39 +77,46 @@ def fit_clusterer(
         raise FunctionError(f"n_clusters must be 1 or more, not {n_clusters}")
     order = canonical_order(rows)
     rows = rows[order]
-    distinct = 1 + int((rows[1:] != rows[:-1]).any(axis=1).sum())
-    if distinct == 1 or (n_clusters == 1 and not hasattr(module, "assign")):
-        found: dict[str, np.ndarray] = {"labels": np.zeros(len(rows), dtype=np.int32)}
+    seen, distinct = rows, rows[first_of_equals(rows)]
+    if hasattr(module, "MAX_ROWS"):
+        seen = distinct[np.sort(np.random.default_rng(random_state).permutation(len(distinct))[: module.MAX_ROWS])]
+    if len(distinct) == 1:
+        found = np.zeros(len(seen), dtype=np.int32)
     else:
         try:
-            points = _reduced(rows, reduction, random_state) if reduction else rows
-            found = module.fit(points, n_clusters=min(n_clusters, distinct), random_state=random_state, **settings)
+            points = _reduced(seen, reduction, random_state) if reduction else seen
+            found = module.fit(points, n_clusters=min(n_clusters, len(distinct)), random_state=random_state, **settings)
         except (TypeError, ValueError) as error:
             raise FunctionError(
                 f"clustering algorithm {algorithm}: {error}", hint=f"settings given: {dict(params or {})}, {len(rows)} rows"
             ) from error
-    fitted = _numbered(rows, found, algorithm)
-    labels = np.empty(len(rows), dtype=np.int32)
-    labels[order] = fitted["labels"]
-    return {**fitted, "labels": labels}
+    fitted = _with_noise(seen, found) if hasattr(module, "MAX_ROWS") else {"centroids": centroids_of(rows, found)}
+    numbered, labels = _numbered(rows, fitted)
+    return {**numbered, "labels": labels[np.argsort(order)]}
 
 
 def assign(embeddings: np.ndarray, fitted: Mapping[str, np.ndarray]) -> np.ndarray:
-    """int32 (m,): the cluster of each row by the algorithm's own rule, else by the highest cosine to a centroid; -1 is noise."""
+    """int32 (m,): the cluster of each row: that of the nearest landmark where the fit has them, else of the nearest centroid.
+
+    Raises:
+        FunctionError: a vector is zero or NaN, or of another length than those of the fit.
+    """
     import numpy as np
 
     rows = unit_rows(embeddings)
-    if not len(fitted["centroids"]):
-        return np.full(len(rows), -1, dtype=np.int32)
-    if rows.shape[1] != fitted["centroids"].shape[1]:
+    dims = fitted["centroids"].shape[1]
+    if rows.shape[1] != dims and len(rows):
         raise FunctionError(
-            f"vectors of {rows.shape[1]} numbers cannot go to clusters of vectors of {fitted['centroids'].shape[1]}",
+            f"vectors of {rows.shape[1]} numbers cannot go to clusters of vectors of {dims}",
             hint="fit and assign with the same embedder",
         )
-    module = member("clusterers", str(fitted["algorithm"]))
-    if hasattr(module, "assign"):
-        return cast("np.ndarray", fitted["number"][module.assign(rows, fitted)])
-    return nearest(rows, fitted["centroids"]).astype(np.int32)
+    if "landmarks" not in fitted:
+        return nearest(rows, fitted["centroids"]).astype(np.int32)
+    at = nearest(rows, fitted["landmarks"])
+    labels = fitted["landmark_labels"][at]
+    cosine = np.einsum("ij,ij->i", rows, fitted["landmarks"][at])
+    reach = np.append(fitted["reach"], -1.0)[labels]  # the last entry is that of noise
+    return np.where(cosine < reach, -1, labels).astype(np.int32)
 
 
 def nearest(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
@@ -128,8 +140,15 @@ def centroids_of(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
+def first_of_equals(rows: np.ndarray) -> np.ndarray:
+    """bool (n,): in canonically ordered rows, the first of each group of equal ones."""
+    import numpy as np
+
+    return np.concatenate([[True], (rows[1:] != rows[:-1]).any(axis=1)])
+
+
 def _reduced(rows: np.ndarray, reduction: Mapping[str, Any], random_state: int) -> np.ndarray:
-    """The rows in fewer dimensions: centred, projected and put on the unit sphere again (pca), or laid out by umap."""
+    """The rows in fewer dimensions: centred, projected and of length 1 again (pca, spectral), or laid out by umap."""
     import numpy as np
 
     for key in reduction:
@@ -138,12 +157,20 @@ def _reduced(rows: np.ndarray, reduction: Mapping[str, Any], random_state: int) 
     method, dims = reduction.get("method", "pca"), int(reduction.get("dims", 50))
     if method not in REDUCTIONS or dims < 1:
         raise FunctionError(f"reduce: method {method!r} with dims {dims} cannot work", hint=did_you_mean(method, REDUCTIONS))
+    if method == "umap":
+        return _umap(rows, dims, random_state)
     if method == "pca":
         from sklearn.decomposition import PCA
 
-        model = PCA(min(dims, *rows.shape), random_state=random_state)
-        points = model.fit_transform(rows).astype(np.float32)
-        return cast("np.ndarray", points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12))
+        points = PCA(min(dims, *rows.shape), random_state=random_state).fit_transform(rows)
+    else:
+        from udfs.clusterers.spectral import spectral_coordinates
+
+        points = spectral_coordinates(rows, dims)
+    return (points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+def _umap(rows: np.ndarray, dims: int, random_state: int) -> np.ndarray:
     try:
         from umap import UMAP
     except ModuleNotFoundError as error:
@@ -154,18 +181,33 @@ def _reduced(rows: np.ndarray, reduction: Mapping[str, Any], random_state: int) 
     return cast("np.ndarray", model.fit_transform(rows))
 
 
-def _numbered(rows: np.ndarray, found: Mapping[str, np.ndarray], algorithm: str) -> dict[str, np.ndarray]:
-    """Give every row the label that ``assign`` would give, and number the clusters by size, then by their first member."""
+def _with_noise(landmarks: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Centroids, and the reach of each cluster: the widest gap between a member and the next one, as a cosine."""
     import numpy as np
 
-    module = member("clusterers", algorithm)
-    centroids = centroids_of(rows, np.asarray(found["labels"]))
-    labels = module.assign(rows, found) if hasattr(module, "assign") else nearest(rows, centroids)
+    centroids = centroids_of(landmarks, labels)
+    reach = np.empty(len(centroids), dtype=np.float32)
+    for i in range(len(centroids)):
+        members = landmarks[labels == i]
+        cosine = members @ members.T
+        np.fill_diagonal(cosine, -1)
+        reach[i] = cosine.max(axis=1).min() if len(members) > 1 else 1
+    return {"centroids": centroids, "landmarks": landmarks, "landmark_labels": labels.astype(np.int32), "reach": reach - np.float32(1e-5)}
+
+
+def _numbered(rows: np.ndarray, fitted: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The fit with its clusters numbered by size, then by their first member, and the labels of the rows; no empty cluster."""
+    import numpy as np
+
+    labels = assign(rows, fitted)
     ids, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     ids, first, sizes = ids[ids >= 0], first[ids >= 0], sizes[ids >= 0]
     ranked = np.lexsort((first, -sizes))
-    number = np.full(len(centroids) + 1, -1, dtype=np.int32)  # the last entry is what the label -1 finds
+    number = np.full(len(fitted["centroids"]) + 1, -1, dtype=np.int32)  # the last entry is what the label -1 finds
     number[ids[ranked]] = np.arange(len(ids))
-    own = {key: value for key, value in found.items() if key != "labels"}
-    shared = {"algorithm": np.array(algorithm), "number": number, "labels": number[labels]}
-    return {**own, **shared, "centroids": centroids[ids[ranked]], "sizes": sizes[ranked].astype(np.int32)}
+    numbered = {"centroids": fitted["centroids"][ids[ranked]], "sizes": sizes[ranked].astype(np.int32)}
+    if "landmarks" in fitted:
+        numbered["landmarks"] = fitted["landmarks"]
+        numbered["landmark_labels"] = number[fitted["landmark_labels"]]
+        numbered["reach"] = fitted["reach"][ids[ranked]]
+    return numbered, number[labels]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bclust.errors import FunctionError, did_you_mean
-from udfs.clusterers import centroids_of
+from udfs.clusterers import centroids_of, first_of_equals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,7 @@ LINKAGES = ("ward", "average")
 
 def fit(
     embeddings: np.ndarray, *, n_clusters: int, random_state: int, linkage: str = "ward", max_rows: int = 2000
-) -> dict[str, np.ndarray]:
+) -> np.ndarray:
     """Merge rows by ``linkage``: 'ward' (least growth of the variance within) or 'average' (mean cosine distance)."""
     from sklearn.cluster import AgglomerativeClustering
 
@@ -26,9 +26,10 @@ def fit(
         raise FunctionError(f"clustering algorithm agglomerative has no linkage {linkage!r}", hint=did_you_mean(linkage, LINKAGES))
     rows, group = _few(embeddings, max(max_rows, n_clusters), random_state)
     if n_clusters >= len(rows):
-        return {"labels": group}
+        return group
     model = AgglomerativeClustering(n_clusters, linkage=linkage, metric="euclidean" if linkage == "ward" else "cosine")
-    return {"labels": model.fit_predict(rows)[group]}
+    labels: np.ndarray = model.fit_predict(rows)
+    return labels[group]
 
 
 def _few(embeddings: np.ndarray, most: int, random_state: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +37,7 @@ def _few(embeddings: np.ndarray, most: int, random_state: int) -> tuple[np.ndarr
     import numpy as np
     from sklearn.cluster import KMeans
 
-    new = np.concatenate([[True], (embeddings[1:] != embeddings[:-1]).any(axis=1)])
+    new = first_of_equals(embeddings)
     if new.sum() <= most:
         return embeddings[new], np.cumsum(new) - 1
     model = KMeans(most // 2, init="random", n_init=1, max_iter=5, random_state=random_state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from udfs.clusterers import centroids_of, nearest
+from udfs.clusterers import centroids_of, first_of_equals, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def fit(
     embeddings: np.ndarray, *, n_clusters: int, random_state: int, n_landmarks: int = 1000, n_neighbors: int | None = None
-) -> dict[str, np.ndarray]:
+) -> np.ndarray:
     """Cut the nearest-neighbour graph of ``n_landmarks`` rows (at least four for each cluster) into ``n_clusters`` parts.
 
     ``n_neighbors``: neighbours of each landmark in the graph. By default 1.4 times the landmarks of an average cluster,
@@ -24,22 +24,31 @@ def fit(
     """
     import numpy as np
 
-    new = np.concatenate([[True], (embeddings[1:] != embeddings[:-1]).any(axis=1)])
-    distinct = embeddings[new]
-    if n_landmarks < 2:
-        raise ValueError(f"n_landmarks must be 2 or more, not {n_landmarks}")
+    if n_landmarks < 2 or (n_neighbors is not None and n_neighbors < 1):
+        raise ValueError(f"n_landmarks {n_landmarks} and n_neighbors {n_neighbors} cannot work")
+    distinct = embeddings[first_of_equals(embeddings)]
     chosen = np.random.default_rng(random_state).permutation(len(distinct))[: max(n_landmarks, 4 * n_clusters)]
     landmarks = distinct[np.sort(chosen)]
     if n_clusters >= len(landmarks):
-        return {"labels": nearest(embeddings, landmarks)}
+        return nearest(embeddings, landmarks)
     neighbors = n_neighbors or int(np.clip(np.ceil(1.4 * len(landmarks) / n_clusters), 10, 50))
-    groups = _cut(landmarks - distinct.mean(axis=0), n_clusters, min(max(neighbors, 1), len(landmarks)))
+    groups = _read_off(_coordinates(landmarks - distinct.mean(axis=0), n_clusters, neighbors))
     labels = nearest(embeddings, centroids_of(landmarks, groups))
-    return {"labels": nearest(embeddings, centroids_of(embeddings, labels))}
+    return nearest(embeddings, centroids_of(embeddings, labels))
 
 
-def _cut(landmarks: np.ndarray, n_clusters: int, n_neighbors: int) -> np.ndarray:
-    """(m,): the part of each landmark in the normalised cut of the nearest-neighbour graph.
+def spectral_coordinates(rows: np.ndarray, dims: int, n_neighbors: int = 20) -> np.ndarray:
+    """(n, min(dims, n - 1)): Laplacian eigenmaps (Belkin and Niyogi 2003) of at most a few thousand distinct rows."""
+    import numpy as np
+
+    count = max(1, min(dims, len(rows) - 1))
+    if len(rows) < 3:
+        return np.asarray(rows - rows.mean(axis=0))
+    return _coordinates(rows - rows.mean(axis=0), count + 1, n_neighbors)[:, :-1]  # the last one is constant
+
+
+def _coordinates(rows: np.ndarray, count: int, n_neighbors: int) -> np.ndarray:
+    """(n, count): the strongest eigenvectors of the normalised nearest-neighbour graph, strongest last.
 
     An edge weighs as much as the two neighbourhoods overlap (Jaccard index, as in PhenoGraph, Levine et al. 2015): an edge
     between two groups then counts little.
@@ -47,19 +56,20 @@ def _cut(landmarks: np.ndarray, n_clusters: int, n_neighbors: int) -> np.ndarray
     import numpy as np
     from scipy.linalg import eigh
 
-    rows = landmarks / np.maximum(np.linalg.norm(landmarks, axis=1, keepdims=True), 1e-12)
-    cosine = rows @ rows.T
+    n = len(rows)
+    n_neighbors = min(n_neighbors, n)
+    unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    cosine = unit @ unit.T
     np.fill_diagonal(cosine, np.inf)  # each row is its own first neighbour
     near = np.argpartition(-cosine, n_neighbors - 1, axis=1)[:, :n_neighbors]
-    graph = np.zeros(cosine.shape)
+    graph = np.zeros((n, n))
     np.put_along_axis(graph, near, 1.0, axis=1)
     common = graph @ graph.T
     graph = (graph + graph.T) / 2 * common / (2 * n_neighbors - common)
     scale = 1 / np.sqrt(graph.sum(axis=1))
     affinity = graph * scale[:, None] * scale
-    m = len(rows)
-    _, vectors = eigh(affinity, subset_by_index=[m - n_clusters, m - 1], overwrite_a=True, check_finite=False)
-    return _read_off(vectors * scale[:, None])
+    _, vectors = eigh(affinity, subset_by_index=[n - count, n - 1], overwrite_a=True, check_finite=False)
+    return np.asarray(vectors * scale[:, None])
 
 
 def _read_off(vectors: np.ndarray) -> np.ndarray:
