@@ -15,21 +15,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bclust.call_lanes import Budget, LaneRun, Progress
+from bclust.call_columns import converter, null_rows, values
+from bclust.call_lanes import LaneRun, Progress
+from bclust.call_limits import Budget
 from bclust.call_store import Call, CallStore, Stored, key_prefix, microseconds
 from bclust.errors import FunctionError
-from bclust.functions import Answer, Caller, Context, Function, Lane, arrow_type, struct_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    import numpy as np
     import pyarrow as pa
+
+    from bclust.functions import Answer, Caller, Context, Function, Lane
 
 __all__ = ["Budget", "CallDesk", "CallStore", "LaneEstimate", "Progress", "Summary"]
 
 _TICK = 0.1  # seconds between two looks at the stop flag, and between two events
-_STORED_FIELDS = {name: i for i, name in enumerate(Stored._fields)}
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _SHORTEST_SECRET = 8  # shorter values are placeholders such as EMPTY, which may well be words of an answer
 
@@ -108,7 +109,7 @@ class CallDesk:
         assert function.signature is not None
         self._functions[function.name] = function
         caller = self._caller(function.name)
-        to_arrow = _converter(function)
+        to_arrow = converter(function)
         required = [i for i, p in enumerate(function.signature.parameters) if p.default is None]
         prefix = key_prefix(function.name, function.version)
         sha256, request = hashlib.sha256, caller.request
@@ -118,7 +119,7 @@ class CallDesk:
             incomplete = any(arrays[i].null_count for i in required)
             keys: list[bytes] = []
             asked: dict[bytes, tuple[str, str]] = {}
-            for row in zip(*map(_values, arrays), strict=True):
+            for row in zip(*map(values, arrays), strict=True):
                 if incomplete and any(row[i] is None for i in required):
                     keys.append(b"")
                     continue
@@ -130,7 +131,7 @@ class CallDesk:
                 asked[key] = question
                 keys.append(key)
             found, errors = self._settle(function.name, asked)
-            self._count(function.name, len(keys), sum(key in found for key in keys), _null_rows(arrays, required))
+            self._count(function.name, len(keys), sum(key in found for key in keys), null_rows(arrays, required))
             return to_arrow([found.get(key) for key in keys], [errors.get(key) for key in keys] if errors else None)
 
         return look_up
@@ -356,88 +357,6 @@ async def _make(runs: Sequence[LaneRun], on_event: Callable[[Progress], None], s
         await asyncio.gather(*(run.lane.close() for run in runs), return_exceptions=True)
     for task in tasks:
         task.result()
-
-
-# --- from stored answers to Arrow ------------------------------------------------------------------------------
-
-
-def _values(array: Any) -> Iterable[Any]:
-    """The values of a column as Python objects."""
-    if array.null_count == len(array):
-        return itertools.repeat(None, len(array))
-    return array.to_pylist()
-
-
-def _null_rows(arrays: Sequence[Any], required: Sequence[int]) -> int:
-    """How many rows lack a required argument."""
-    import pyarrow.compute as pc
-
-    incomplete = [arrays[i].is_null() for i in required if arrays[i].null_count]
-    if not incomplete:
-        return 0
-    either = incomplete[0]
-    for mask in incomplete[1:]:
-        either = pc.or_(either, mask)
-    return int(either.true_count)
-
-
-def _converter(function: Function) -> Callable[[list[Stored | None], list[str | None] | None], pa.Array]:
-    """How stored answers (None: no row) and failures become one column of the declared type."""
-    import pyarrow as pa
-
-    assert function.signature is not None
-    returns = function.signature.returns
-    fields = struct_fields(returns)
-    if not fields:
-        convert = _answer_converter(function.name, returns)
-        return lambda stored, _: convert([s.value if s else None for s in stored])
-    type_ = arrow_type(returns)
-    answers = [name for name, _ in fields if name != "error" and (name == "value" or name not in _STORED_FIELDS)]
-    if len(answers) != 1:
-        raise FunctionError(f"{function.name} must return one field that is the answer, not {len(answers)}: {returns}")
-    convert = _answer_converter(function.name, dict(fields)[answers[0]])
-    at = [(name, _STORED_FIELDS.get(name, 0), type_.field(name).type) for name, _ in fields]
-    nothing: tuple[Any, ...] = (None,) * len(Stored._fields)
-
-    def to_arrow(stored: list[Stored | None], errors: list[str | None] | None) -> pa.Array:
-        columns = list(zip(*(s or nothing for s in stored), strict=True)) or [()] * len(nothing)
-        children = []
-        for name, i, field_type in at:
-            if name == "error":
-                children.append(pa.array(errors, pa.string()) if errors else pa.nulls(len(stored), pa.string()))
-            elif name == answers[0]:
-                children.append(convert(columns[_STORED_FIELDS["value"]]))
-            else:
-                children.append(pa.array(columns[i], field_type))
-        absent = [s is None for s in stored]
-        if errors:
-            absent = [missing and error is None for missing, error in zip(absent, errors, strict=True)]
-        return pa.StructArray.from_arrays(children, fields=list(type_), mask=pa.array(absent, pa.bool_()))
-
-    return to_arrow
-
-
-def _answer_converter(function: str, type_: str) -> Callable[[Sequence[Any]], pa.Array]:
-    import pyarrow as pa
-
-    if type_ in ("VARCHAR", "JSON", "BLOB"):
-        target = arrow_type(type_)
-        return lambda values: pa.array(values, target)
-    if type_ == "FLOAT[]":
-        return _vectors
-    raise FunctionError(f"{function} returns {type_}; an answer is VARCHAR, JSON, BLOB or FLOAT[]")
-
-
-def _vectors(values: Sequence[bytes | None]) -> pa.Array:
-    """float32 bytes as lists of numbers."""
-    import numpy as np
-    import pyarrow as pa
-
-    lengths = np.fromiter((len(v) // 4 if v else 0 for v in values), np.int32, len(values))
-    offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
-    numbers: np.ndarray = np.frombuffer(b"".join(v for v in values if v), np.float32)
-    mask = pa.array([v is None for v in values], pa.bool_())
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers), mask=mask)
 
 
 def _secrets(context: Context) -> list[str]:

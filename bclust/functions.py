@@ -341,6 +341,8 @@ def _load_python(path: Path) -> Function:
         raise ProjectError(f"syntax error: {error.msg}", where=Location(path, error.lineno)) from error
     except ModuleNotFoundError as error:
         raise ProjectError(f"cannot import {error.name}", where=Location(path), hint=f"pip install {error.name}") from error
+    except Exception as error:
+        raise ProjectError(f"fails when it is imported: {type(error).__name__}: {error}", where=Location(path)) from error
     declared = [v for v in vars(module).values() if isinstance(getattr(v, "__bclust__", None), Spec)]
     declared = [v for v in declared if getattr(v, "__module__", None) == module.__name__]
     if len(declared) != 1:

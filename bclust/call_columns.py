@@ -1,0 +1,100 @@
+"""Arrow columns in and out of look-up mode: arguments as Python values, stored answers as one column."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from bclust.call_store import Stored
+from bclust.errors import FunctionError
+from bclust.functions import arrow_type, struct_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import numpy as np
+    import pyarrow as pa
+
+    from bclust.functions import Function
+
+_VALUE = Stored._fields.index("value")
+_FILLED = {name: i for i, name in enumerate(Stored._fields) if name not in ("key", "value")}
+
+
+def values(array: Any) -> Iterable[Any]:
+    """The values of a column as Python objects."""
+    if array.null_count == len(array):
+        return itertools.repeat(None, len(array))
+    return array.to_pylist()
+
+
+def null_rows(arrays: Sequence[Any], required: Sequence[int]) -> int:
+    """How many rows lack a required argument."""
+    import pyarrow.compute as pc
+
+    incomplete = [arrays[i].is_null() for i in required if arrays[i].null_count]
+    if not incomplete:
+        return 0
+    either = incomplete[0]
+    for mask in incomplete[1:]:
+        either = pc.or_(either, mask)
+    return int(either.true_count)
+
+
+def converter(function: Function) -> Callable[[list[Stored | None], list[str | None] | None], pa.Array]:
+    """How stored answers (None: no row) and failures become one column of the declared type."""
+    import pyarrow as pa
+
+    assert function.signature is not None
+    returns = function.signature.returns
+    fields = struct_fields(returns)
+    if not fields:
+        convert = _answer_converter(function.name, returns)
+        return lambda stored, _: convert([s.value if s else None for s in stored])
+    type_ = arrow_type(returns)
+    answers = [name for name, _ in fields if name != "error" and name not in _FILLED]
+    if len(answers) != 1:
+        raise FunctionError(f"{function.name} must return one field that is the answer, not {len(answers)}: {returns}")
+    convert = _answer_converter(function.name, dict(fields)[answers[0]])
+    at = [(name, _FILLED.get(name, _VALUE), type_.field(name).type) for name, _ in fields]
+    nothing: tuple[Any, ...] = (None,) * len(Stored._fields)
+
+    def to_arrow(stored: list[Stored | None], errors: list[str | None] | None) -> pa.Array:
+        columns = list(zip(*(s or nothing for s in stored), strict=True)) or [()] * len(nothing)
+        children = []
+        for name, i, field_type in at:
+            if name == "error":
+                children.append(pa.array(errors, pa.string()) if errors else pa.nulls(len(stored), pa.string()))
+            elif i == _VALUE:
+                children.append(convert(columns[i]))
+            else:
+                children.append(pa.array(columns[i], field_type))
+        absent = [s is None for s in stored]
+        if errors:
+            absent = [missing and error is None for missing, error in zip(absent, errors, strict=True)]
+        return pa.StructArray.from_arrays(children, fields=list(type_), mask=pa.array(absent, pa.bool_()))
+
+    return to_arrow
+
+
+def _answer_converter(function: str, type_: str) -> Callable[[Sequence[Any]], pa.Array]:
+    import pyarrow as pa
+
+    if type_ in ("VARCHAR", "JSON", "BLOB"):
+        target = arrow_type(type_)
+        return lambda values: pa.array(values, target)
+    if type_ == "FLOAT[]":
+        return _vectors
+    raise FunctionError(f"{function} returns {type_}; an answer is VARCHAR, JSON, BLOB or FLOAT[]")
+
+
+def _vectors(values: Sequence[bytes | None]) -> pa.Array:
+    """float32 bytes as lists of numbers."""
+    import numpy as np
+    import pyarrow as pa
+
+    lengths = np.fromiter((len(v) // 4 if v else 0 for v in values), np.int32, len(values))
+    offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
+    numbers: np.ndarray = np.frombuffer(b"".join(v for v in values if v), np.float32)
+    mask = pa.array([v is None for v in values], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers), mask=mask)
