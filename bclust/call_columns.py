@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from bclust.functions import Function
 
+Row = tuple[Any, ...]  # in the order of Stored
+
 _VALUE = Stored._fields.index("value")
 _FILLED = {name: i for i, name in enumerate(Stored._fields) if name not in ("key", "value")}
 
@@ -41,8 +43,8 @@ def null_rows(arrays: Sequence[Any], required: Sequence[int]) -> int:
     return int(either.true_count)
 
 
-def converter(function: Function) -> Callable[[list[Stored | None], list[str | None] | None], pa.Array]:
-    """How stored answers (None: no row) and failures become one column of the declared type."""
+def converter(function: Function) -> Callable[[list[Row | None], list[str | None] | None], pa.Array]:
+    """How stored answers (None: none) and failures become one column of the declared type."""
     import pyarrow as pa
 
     assert function.signature is not None
@@ -50,16 +52,16 @@ def converter(function: Function) -> Callable[[list[Stored | None], list[str | N
     fields = struct_fields(returns)
     if not fields:
         convert = _answer_converter(function.name, returns)
-        return lambda stored, _: convert([s.value if s else None for s in stored])
+        return lambda stored, _: convert([s[_VALUE] if s else None for s in stored])
     type_ = arrow_type(returns)
     answers = [name for name, _ in fields if name != "error" and name not in _FILLED]
     if len(answers) != 1:
         raise FunctionError(f"{function.name} must return one field that is the answer, not {len(answers)}: {returns}")
     convert = _answer_converter(function.name, dict(fields)[answers[0]])
     at = [(name, _FILLED.get(name, _VALUE), type_.field(name).type) for name, _ in fields]
-    nothing: tuple[Any, ...] = (None,) * len(Stored._fields)
+    nothing: Row = (None,) * len(Stored._fields)
 
-    def to_arrow(stored: list[Stored | None], errors: list[str | None] | None) -> pa.Array:
+    def to_arrow(stored: list[Row | None], errors: list[str | None] | None) -> pa.Array:
         columns = list(zip(*(s or nothing for s in stored), strict=True)) or [()] * len(nothing)
         children = []
         for name, i, field_type in at:

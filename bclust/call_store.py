@@ -99,8 +99,7 @@ class CallStore:
         self.path = path
         self.read_only = read_only
         self.opened_at = microseconds()
-        self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[tuple[str, tuple[Any, ...], Callable[[], None] | None]] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
@@ -115,13 +114,16 @@ class CallStore:
 
     def lookup(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
         """The stored answers to these keys. May be called from any thread."""
-        if self._empty:
-            return {}
-        found: dict[bytes, Stored] = {}
-        columns = ", ".join(Stored._fields)
-        for some, holes in _in_lists(keys):
-            rows = self._rows(f"select {columns} from answers where key in ({holes})", some)
-            found.update((row[0], Stored._make(row)) for row in rows)
+        return {key: Stored._make(row) for key, row in self.rows(keys).items()}
+
+    def rows(self, keys: Sequence[bytes]) -> dict[bytes, tuple[Any, ...]]:
+        """The same as plain tuples in the order of ``Stored``: naming 200,000 of them takes a quarter of a second."""
+        found: dict[bytes, tuple[Any, ...]] = {}
+        if not self._empty:
+            columns = ", ".join(Stored._fields)
+            for some, holes in _in_lists(keys):
+                rows = self._rows(f"select {columns} from answers where key in ({holes})", some)
+                found.update(zip([row[0] for row in rows], rows, strict=True))
         return found
 
     def errors(self, keys: Sequence[bytes]) -> dict[bytes, str]:
@@ -211,9 +213,8 @@ class CallStore:
     def forget(self, function: str, keys: Iterable[bytes] | None = None) -> int:
         """Keep the answers of a function (to these keys only) for the record, but never use them again. Returns how many."""
         self.flush()
-        con = self._connection()
         columns = f"key, {', '.join(ANSWER_COLUMNS)}"
-        with _transaction(con, self):
+        with self._connection() as con, _transaction(con, self):
             con.execute("create temp table if not exists chosen (key blob primary key)")
             con.execute("delete from chosen")
             if keys is None:
@@ -237,10 +238,8 @@ class CallStore:
                 self._queue.put(("close", (), None))
                 self._writer.join()
                 self._writer = None
-            for con in self._opened:
-                con.close()
-            self._opened.clear()
-            self._local = threading.local()
+            while self._idle:
+                self._idle.pop().close()
 
     def __enter__(self) -> Self:
         return self
@@ -256,16 +255,15 @@ class CallStore:
         counts = {"answers": 0, "errors": 0}
 
         def records() -> Iterator[dict[str, Any]]:
-            for kind, columns in (("answers", ANSWER_COLUMNS), ("errors", ERROR_COLUMNS)):
-                if self._empty:
-                    continue
-                for row in self._connection().execute(f"select {', '.join(columns)} from {kind} order by id"):
-                    record = dict(zip(columns, row, strict=True))
-                    if functions is None or record["function"] in functions:
-                        counts[kind] += 1
-                        yield {"kind": kind.removesuffix("s"), **record}
+            with self._connection() as con:
+                for kind, columns in (("answers", ANSWER_COLUMNS), ("errors", ERROR_COLUMNS)):
+                    for row in con.execute(f"select {', '.join(columns)} from {kind} order by id"):
+                        record = dict(zip(columns, row, strict=True))
+                        if functions is None or record["function"] in functions:
+                            counts[kind] += 1
+                            yield {"kind": kind.removesuffix("s"), **record}
 
-        write_records(path, records())
+        write_records(path, () if self._empty else records())
         return counts
 
     def import_(self, path: Path) -> dict[str, int]:
@@ -275,8 +273,7 @@ class CallStore:
             StoreError: the file cannot be read, with the line where it is broken; then nothing was added.
         """
         counts = {"answers": 0, "known": 0, "errors": 0}
-        con = self._connection()
-        with _transaction(con, self):
+        with self._connection() as con, _transaction(con, self):
             known_errors = {tuple(row) for row in con.execute("select key, failed_at from errors")}
             for record in read_records(path):
                 key = call_key(record["function"], record["version"], record["payload"])
@@ -290,14 +287,20 @@ class CallStore:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection."""
-        con: sqlite3.Connection | None = getattr(self._local, "con", None)
-        if con is None:
-            con = self._local.con = self._connect()
-            with self._lock:
-                self._opened.append(con)
-        return con
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection that no one else uses now.
+
+        Not one per thread: a thread that DuckDB started is a new one to Python at each of its calls, and so are its locals.
+        """
+        try:
+            con = self._idle.pop()
+        except IndexError:
+            con = self._connect()
+        try:
+            yield con
+        finally:
+            self._idle.append(con)
 
     def _connect(self) -> sqlite3.Connection:
         uri = self.path.absolute().as_uri()
@@ -322,7 +325,8 @@ class CallStore:
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
-            return self._connection().execute(sql, values).fetchall()
+            with self._connection() as con:
+                return con.execute(sql, values).fetchall()
         except sqlite3.OperationalError as error:
             raise StoreError(f"the call store {self.path} cannot be read: {error}") from error
         except sqlite3.DatabaseError as error:

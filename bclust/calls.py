@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bclust.call_columns import converter, null_rows, values
+from bclust.call_columns import Row, converter, null_rows, values
 from bclust.call_lanes import LaneRun, Progress
 from bclust.call_limits import Budget
 from bclust.call_store import Call, CallStore, Stored, key_prefix, microseconds
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from bclust.functions import Answer, Caller, Context, Function, Lane
+    from bclust.functions import Answer, Caller, Context, Function, Lane, Request
 
 __all__ = ["Budget", "CallDesk", "CallStore", "LaneEstimate", "Progress", "Summary"]
 
+_ANSWERED_AT = Stored._fields.index("answered_at")
 _TICK = 0.1  # seconds between two looks at the stop flag, and between two events
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _SHORTEST_SECRET = 8  # shorter values are placeholders such as EMPTY, which may well be words of an answer
@@ -91,6 +92,7 @@ class CallDesk:
         self.unanswered: Counter[str] = Counter()
         self._started = microseconds()
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._functions: dict[str, Function] = {}
         self._callers: dict[str, Caller] = {}
         self._lanes: dict[LaneName, Lane] = {}
@@ -115,15 +117,16 @@ class CallDesk:
         sha256, request = hashlib.sha256, caller.request
 
         def look_up(*columns: Any) -> Any:
-            arrays = [c.combine_chunks() if hasattr(c, "combine_chunks") else c for c in columns]
-            incomplete = any(arrays[i].null_count for i in required)
+            # one thread at a time: SQLite gives up the interpreter's lock at every row, and threads that fight for it are slower
+            with self._turn:
+                return look_up_chunk([c.combine_chunks() if hasattr(c, "combine_chunks") else c for c in columns])
+
+        def look_up_chunk(arrays: list[Any]) -> pa.Array:
+            nulls = null_rows(arrays, required)
             keys: list[bytes] = []
-            asked: dict[bytes, tuple[str, str]] = {}
+            asked: dict[bytes, Request] = {}
             for row in zip(*map(values, arrays), strict=True):
-                if incomplete and any(row[i] is None for i in required):
-                    keys.append(b"")
-                    continue
-                question = request(*row)
+                question = None if nulls and any(row[i] is None for i in required) else request(*row)
                 if question is None:
                     keys.append(b"")
                     continue
@@ -131,38 +134,39 @@ class CallDesk:
                 asked[key] = question
                 keys.append(key)
             found, errors = self._settle(function.name, asked)
-            self._count(function.name, len(keys), sum(key in found for key in keys), null_rows(arrays, required))
-            return to_arrow([found.get(key) for key in keys], [errors.get(key) for key in keys] if errors else None)
+            stored = [found.get(key) for key in keys]
+            with self._lock:
+                self.looked_up += len(keys)
+                self.hits += len(keys) - stored.count(None)
+                self.unanswered[function.name] += nulls
+            return to_arrow(stored, [errors.get(key) for key in keys] if errors else None)
 
         return look_up
 
-    def _settle(self, function: str, asked: Mapping[bytes, tuple[str, str]]) -> tuple[dict[bytes, Stored], dict[bytes, str]]:
+    def _settle(self, function: str, asked: Mapping[bytes, Request]) -> tuple[dict[bytes, Row], dict[bytes, str]]:
         """Stored answers and failures of this build; all other questions are recorded as missing."""
-        found = self.store.lookup(list(asked))
-        if function in self.refresh:
-            found = {key: stored for key, stored in found.items() if stored.answered_at >= self.store.opened_at}
-        missing = [key for key in asked if key not in found]
-        errors: dict[bytes, str] = {}
-        if self.offline and missing:
-            errors.update(self.store.errors(missing))
+        found = self._usable(function, self.store.rows(list(asked)))
+        missing = [key for key in asked if key not in found] if len(found) < len(asked) else []
+        errors = self.store.errors(missing) if self.offline and missing else {}
+        earlier: dict[str, list[bytes]] = {}
+        for key, row in found.items():
+            if row[_ANSWERED_AT] < self._started:
+                earlier.setdefault(asked[key].lane, []).append(key[:8])
         with self._lock:
             for key in missing:
                 if key in self._failures:
                     errors[key] = self._failures[key]
                 elif key not in errors:
-                    lane, payload = asked[key]
-                    self._misses.setdefault((function, lane), {})[key] = payload
-            for found_key, stored in found.items():
-                if stored.answered_at < self._started:
-                    self._found.setdefault((function, asked[found_key][0]), bytearray()).extend(found_key[:8])
+                    self._misses.setdefault((function, asked[key].lane), {})[key] = asked[key].payload
+            for lane, keys in earlier.items():
+                self._found.setdefault((function, lane), bytearray()).extend(b"".join(keys))
         return found, errors
 
-    def _count(self, function: str, rows: int, hits: int, nulls: int) -> None:
-        with self._lock:
-            self.looked_up += rows
-            self.hits += hits
-            if nulls:
-                self.unanswered[function] += nulls
+    def _usable(self, function: str, rows: dict[bytes, Row]) -> dict[bytes, Row]:
+        """Stored answers, but for those that are to be asked again."""
+        if function not in self.refresh:
+            return rows
+        return {key: row for key, row in rows.items() if row[_ANSWERED_AT] >= self.store.opened_at}
 
     def start_pass(self) -> None:
         """Forget the counters of the last pass over a query: rows looked up, hits, unanswered. Misses stay until answered."""
@@ -309,9 +313,7 @@ class CallDesk:
         """Strike off what is answered by now (by this process or another) or has failed."""
         with self._lock:
             for (function, lane), calls in self._misses.items():
-                known = self.store.lookup(list(calls))
-                if function in self.refresh:
-                    known = {key: stored for key, stored in known.items() if stored.answered_at >= self.store.opened_at}
+                known = self._usable(function, self.store.rows(list(calls)))
                 self._misses[function, lane] = {k: p for k, p in calls.items() if k not in known and k not in self._failures}
             self._misses = {name: calls for name, calls in self._misses.items() if calls}
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from reports._warehouse import Warehouse
 
 
+LEVEL = 0.05
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that a reader should know: what, how sure, and where to see it."""
@@ -27,24 +30,31 @@ class Finding:
     link: Mapping[str, Any] = field(default_factory=dict)
 
 
-def findings(warehouse: Warehouse, llms: Sequence[str], clustering: str, names: Mapping[int, str], top: int = 4) -> list[Finding]:
-    """The largest differences between language models, between prompts, and how far language models can be told apart.
+def findings(warehouse: Warehouse, llms: Sequence[str], clustering: str, names: Mapping[int, str], top: int = 5) -> list[Finding]:
+    """How far language models can be told apart, and the largest differences between them and between prompts.
 
-    Only what has a q-value at or below 0.05 is called a difference.
+    Only what has a q-value at or below 0.05 is called a difference; where nothing has, that is said, with the largest.
     """
     found: list[Finding] = []
     if warehouse.has("llm_distances"):
-        found += [_distance(row) for row in warehouse.frame(q.distances(llms)).head(2).iter_rows(named=True)]
+        found += _distances(warehouse, llms)
     if warehouse.has("llm_differences"):
         found += _cluster_differences(warehouse, llms, clustering, names, top)
     if warehouse.has("approval_agreement", "approval_rates"):
-        found += _prompt_differences(warehouse, llms, top)
+        for prompt_type in prompt_types(warehouse):
+            found += _approval_differences(warehouse, llms, prompt_type)
     return found
+
+
+def _distances(warehouse: Warehouse, llms: Sequence[str]) -> list[Finding]:
+    """The pair that is easiest to tell apart, and the one that is hardest."""
+    rows = warehouse.frame(q.distances(llms)).to_dicts()
+    return [_distance(row) for row in ([rows[0], rows[-1]] if len(rows) > 1 else rows)]
 
 
 def _distance(row: Mapping[str, Any]) -> Finding:
     a, b = plain(row["llm_a"], 40), plain(row["llm_b"], 40)
-    apart = row["p_value"] is not None and row["p_value"] <= 0.05
+    apart = row["p_value"] is not None and row["p_value"] <= LEVEL
     auc = f"{row['separability']:.2f}" + (f" ({row['ci_low']:.2f} to {row['ci_high']:.2f})" if row["ci_low"] is not None else "")
     return Finding(
         f"{a} and {b} can be told apart" if apart else f"{a} and {b} cannot be told apart",
@@ -66,13 +76,16 @@ def _cluster_differences(
     ]
     if not frames:
         return []
-    every = pl.concat(frames)
-    sure = every.filter(pl.col("q_value") <= 0.05).sort(pl.col("difference").abs(), descending=True)
+    every = pl.concat(frames).sort(pl.col("difference").abs(), descending=True)
+    sure = every.filter(pl.col("q_value") <= LEVEL)
     if sure.is_empty():
-        largest = every.sort(pl.col("difference").abs(), descending=True).row(0, named=True)
-        text = f"The largest is {points(largest['difference'], 1)} (q {small(largest['q_value'])}): see all of them on Compare."
-        return [Finding("No cluster tells two language models apart at q 0.05", text, "compare", {})]
-    return [_cluster_difference(row, names) for row in sure.head(top).iter_rows(named=True)]
+        largest = every.row(0, named=True)
+        text = f"The largest difference is {points(largest['difference'], 1)} (q {small(largest['q_value'])})."
+        return [Finding(f"No cluster tells two language models apart at q {LEVEL}", text, "compare")]
+    # every pair has its largest first, so that a small difference of a close pair is not crowded out
+    place = pl.int_range(pl.len()).over("a", "b")
+    chosen = sure.sort(place, pl.col("difference").abs(), descending=[False, True], maintain_order=True).head(top)
+    return [_cluster_difference(row, names) for row in chosen.iter_rows(named=True)]
 
 
 def _cluster_difference(row: Mapping[str, Any], names: Mapping[int, str]) -> Finding:
@@ -81,7 +94,7 @@ def _cluster_difference(row: Mapping[str, Any], names: Mapping[int, str]) -> Fin
     low, high = (low, high) if row["difference"] > 0 else (-high, -low)
     name = plain(names.get(row["cluster_id"], f"cluster {row['cluster_id']}"), 60)
     return Finding(
-        f"{plain(more, 40)} says more than {plain(less, 40)} of: {name}",
+        f"More from {plain(more, 40)} than from {plain(less, 40)}: {name}",
         f"{percent(row[first], 1)} against {percent(row[second], 1)} of responses: {points(abs(row['difference']), 1)} "
         f"({100 * low:+.1f} to {100 * high:+.1f}), q {small(row['q_value'])}, n = {row['n']:,} statements.",
         "compare",
@@ -89,34 +102,49 @@ def _cluster_difference(row: Mapping[str, Any], names: Mapping[int, str]) -> Fin
     )
 
 
-def _prompt_differences(warehouse: Warehouse, llms: Sequence[str], top: int) -> list[Finding]:
+def _approval_differences(warehouse: Warehouse, llms: Sequence[str], prompt_type: str) -> list[Finding]:
+    """The largest shift of approvals by a prompt, and between two language models under one prompt."""
     import polars as pl
 
+    cells = {(r["llm_id"], r["prompt_name"]): r for r in warehouse.frame(q.rates(prompt_type, llms)).iter_rows(named=True)}
+    shift = ((pl.col("only_a") - pl.col("only_b")) / pl.col("n")).abs()
+    pairs = warehouse.frame(q.agreement(prompt_type, llms)).filter(pl.col("n") > 0).with_columns(shift=shift)
     found = []
-    for prompt_type in prompt_types(warehouse):
-        cells = {(r["llm_id"], r["prompt_name"]): r for r in warehouse.frame(q.rates(prompt_type, llms)).iter_rows(named=True)}
-        pairs = warehouse.frame(q.agreement(prompt_type, llms)).filter(
-            (pl.col("llm_a") == pl.col("llm_b")) & (pl.col("q_value") <= 0.05)
-        )
-        shift = ((pl.col("only_a") - pl.col("only_b")) / pl.col("n")).abs()
-        for row in pairs.sort(shift, descending=True).head(max(top // 2, 1)).iter_rows(named=True):
-            a, b = cells.get((row["llm_a"], row["prompt_a"])), cells.get((row["llm_b"], row["prompt_b"]))
-            if a and b and a["rate"] is not None and b["rate"] is not None:
-                high, low = (a, b) if a["rate"] >= b["rate"] else (b, a)
-                found.append(_prompt_difference(row, high, low, prompt_type))
-    return found
+    for same, what in (
+        (pl.col("llm_a") == pl.col("llm_b"), "prompt"),
+        (pl.col("prompt_a") == pl.col("prompt_b"), "language model"),
+    ):
+        part = pairs.filter(same).sort("shift", descending=True)
+        sure = part.filter(pl.col("q_value") <= LEVEL)
+        if not part.is_empty():
+            found.append(
+                _approval_difference(
+                    (part if sure.is_empty() else sure).row(0, named=True), cells, prompt_type, what, bool(len(sure))
+                )
+            )
+    return [finding for finding in found if finding is not None]
 
 
-def _prompt_difference(row: Mapping[str, Any], high: Mapping[str, Any], low: Mapping[str, Any], prompt_type: str) -> Finding:
-    return Finding(
-        f"{plain(row['llm_a'], 40)} approves more as “{plain(high['prompt_name'], 40)}” than as "
-        f"“{plain(low['prompt_name'], 40)}”",
-        f"{interval(high['rate'], high['ci_low'], high['ci_high'])} against "
-        f"{interval(low['rate'], low['ci_low'], low['ci_high'])} of answered "
-        f"statements; {row['only_a'] + row['only_b']:,} of {row['n']:,} decisions flip, q {small(row['q_value'])}.",
-        "approvals",
-        {"prompts": prompt_type},
+def _approval_difference(
+    row: Mapping[str, Any], cells: Mapping[tuple[str, str], Mapping[str, Any]], prompt_type: str, what: str, sure: bool
+) -> Finding | None:
+    a, b = cells.get((row["llm_a"], row["prompt_a"])), cells.get((row["llm_b"], row["prompt_b"]))
+    if a is None or b is None or a["rate"] is None or b["rate"] is None:
+        return None
+    high, low = (a, b) if a["rate"] >= b["rate"] else (b, a)
+    first, second = (interval(cell["rate"], cell["ci_low"], cell["ci_high"]) for cell in (high, low))
+    numbers = (
+        f"{first} against {second} of answered statements; {row['only_a'] + row['only_b']:,} of {row['n']:,} decisions differ, "
+        f"q {small(row['q_value'])}."
     )
+    who, prompt = plain(high["llm_id"], 40), plain(high["prompt_name"], 40)
+    title = f"{who} approves more as “{prompt}” than as “{plain(low['prompt_name'], 40)}”"
+    if what == "language model":
+        title = f"{who} approves more than {plain(low['llm_id'], 40)} as “{prompt}”"
+    if not sure:
+        numbers = f"The largest shift: {title}, {numbers}"
+        title = f"Approvals do not differ by {what} at q {LEVEL} ({prompt_type})"
+    return Finding(title, numbers, "approvals", {"prompts": prompt_type})
 
 
 def prompt_types(warehouse: Warehouse) -> list[str]:

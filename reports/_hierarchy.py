@@ -152,8 +152,8 @@ def _values(
 
     amount, share = charts.amount_scale(scope.style), charts.rate_scale(scope.style)
     if colour == "size":
-        top = max((n.n for n in tree.nodes.values() if n.cluster_id is not None), default=1)
-        return {i: float(n.n) for i, n in tree.nodes.items()}, (amount, 0.0, float(top), f"{kind}s", ",")
+        top = max((tree.nodes[i].n for i in tree.leaf_nodes), default=1)
+        return {i: float(tree.nodes[i].n) for i in tree.leaf_nodes}, (amount, 0.0, float(top), f"{kind}s", ",")
     if colour == "theme validity":
         known = dict(
             scope.frame(q.cluster_table(scope.warehouse, kind, scope.clustering))
@@ -183,4 +183,4 @@ def cluster_rows(scope: Scope, kind: str) -> tuple[pl.DataFrame, list[str]]:
         shares = wide.columns[1:]
         frame = frame.join(wide, on="cluster_id", how="left", maintain_order="left").with_columns(pl.col(shares).fill_null(0.0))
         frame = frame.select("cluster_id", "n", *shares, pl.exclude("cluster_id", "n", *shares))
-    return frame, queries
+    return frame.select(c for c in frame.columns if frame[c].null_count() < len(frame) or c == "n"), queries

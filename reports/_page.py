@@ -24,6 +24,25 @@ if TYPE_CHECKING:
     from reports._tree import Tree
 
 SHOWN_ROWS = 500
+# Columns of ours in words; others (prompts, language models, what somebody selects) are shown as they are called.
+WORDS = {
+    "llm_id": "language model",
+    "prompt_name": "prompt",
+    "prompt_type": "prompts",
+    "cluster_id": "cluster",
+    "ci_low": "from",
+    "ci_high": "to",
+}
+WORDS |= {
+    name: name.replace("_", " ")
+    for name in (
+        "balanced_rate", "built_at", "calls_cached", "calls_failed", "calls_new", "cost_usd", "ended_at",
+        "failed_calls", "finish_reason", "input_tokens", "interaction_theme", "latency_ms", "matching_answer",
+        "n_clusters", "n_rows", "output_tokens", "p_approve", "p_value", "q_value", "ran_at", "resource_type",
+        "response_theme", "share_a", "share_b", "source_file", "source_line", "started_at", "statement_theme",
+        "system_message", "theme_source", "theme_validity", "yes_bias",
+    )
+}  # fmt: skip
 
 
 # --- states ----------------------------------------------------------------------------------------------------
@@ -120,7 +139,7 @@ def table(
     The browser gets at most ``SHOWN_ROWS`` rows, the files all of ``frame``.
     """
     shown = frame.head(SHOWN_ROWS)
-    config = {name: st.column_config.Column(title(name)) for name in frame.columns} | dict(columns or {})
+    config = {name: st.column_config.Column(title(name)) for name in frame.columns if name in WORDS} | dict(columns or {})
     arguments: dict[str, Any] = {"key": key, "hide_index": True, "column_config": config, "alt": alt, "column_order": order}
     if height:
         arguments["height"] = height
@@ -137,16 +156,8 @@ def table(
 
 
 def title(column: str) -> str:
-    """A column's name in words."""
-    words = {
-        "llm_id": "language model",
-        "prompt_name": "prompt",
-        "n": "n",
-        "cluster_id": "cluster",
-        "ci_low": "from",
-        "ci_high": "to",
-    }
-    return words.get(column, column.replace("_", " "))
+    """One of our columns in words."""
+    return WORDS.get(column) or column.replace("_", " ")
 
 
 def data_menu(key: str, sql: str | Sequence[str], data: pl.DataFrame | None, note: str = "") -> None:
@@ -245,18 +256,22 @@ def linked(key: str, value: Any, default: Any = None) -> None:
 
 def cluster_choice(scope: Scope, kind: str, key: str, label: str = "Cluster") -> int | None:
     """A cluster, or None for all; kept in the link by its number."""
-    names = scope.names(kind)
-    options = [None, *names]
+    return one_cluster(scope.names(kind), key, label, "all")
+
+
+def one_cluster(names: Mapping[int, str], key: str, label: str, nothing: str) -> int | None:
+    """One of some named clusters, or None, which is shown as ``nothing``."""
+    options: list[int | str] = [nothing, *names]
     remember(key, options, int)
-    value: int | None = st.selectbox(
+    value = st.selectbox(
         label,
         options,
         key=key,
         persist_state="session",
-        format_func=lambda c: "all" if c is None else f"{plain(names[c], 70)} · {c}",
+        format_func=lambda c: f"{plain(names[c], 70)} · {c}" if c in names else c,
     )
-    linked(key, value)
-    return value
+    linked(key, value, nothing)
+    return value if isinstance(value, int) else None
 
 
 def cluster_tree(scope: Scope, kind: str) -> Tree | None:

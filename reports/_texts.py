@@ -31,12 +31,12 @@ def _steers(char: str) -> bool:
 
 
 def label(text: object, width: int = 40) -> str:
-    """A text as a plotly label: one short line, escaped.
+    """A text as a plotly label: one short line, escaped (but not quotes: plotly would show ``&quot;``).
 
     >>> label("<a href='x'>y</a>")
-    '&lt;a href=&#x27;x&#x27;&gt;y&lt;/a&gt;'
+    "&lt;a href='x'&gt;y&lt;/a&gt;"
     """
-    return html.escape(plain(text, width))
+    return html.escape(plain(text, width), quote=False)
 
 
 def wrapped(text: object, width: int = 60, lines: int = 4) -> str:
@@ -48,7 +48,7 @@ def wrapped(text: object, width: int = 60, lines: int = 4) -> str:
                 rows.append(piece)
             else:
                 rows[-1] = f"{rows[-1]} {piece}".strip()
-    return "<br>".join(html.escape(row) for row in rows[:lines])
+    return "<br>".join(html.escape(row, quote=False) for row in rows[:lines])
 
 
 def markdown(text: object, width: int | None = 80) -> str:
@@ -57,7 +57,9 @@ def markdown(text: object, width: int | None = 80) -> str:
     >>> markdown("gpt_4 [x](y)")
     'gpt\\\\_4 \\\\[x\\\\]\\\\(y\\\\)'
     """
-    return _MARKDOWN.sub(r"\\\1", plain(text, width))
+    # a word joiner, which nobody sees, since bare addresses become links even where they are escaped
+    unlinked = re.sub(r"(?i)(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", "\u2060", plain(text, width))
+    return _MARKDOWN.sub(r"\\\1", unlinked)
 
 
 def word_diff(text: str, other: str) -> str:

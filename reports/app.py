@@ -41,6 +41,8 @@ CSS = """<style>
 .stMainBlockContainer { padding: 3.4rem clamp(1rem, 2.5vw, 3rem) 3rem; max-width: 1500px; }
 .stMain { overflow-x: hidden; }
 .stMain h2 { padding-bottom: 0; }
+.st-key-dendrogram { overflow-x: auto; }
+.st-key-dendrogram > div { min-width: 700px; }
 mark { background: #e0a10055; color: inherit; border-radius: .2em; }
 </style>"""
 

@@ -15,7 +15,7 @@ import argparse
 import html
 import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -271,7 +271,8 @@ def to_markdown(scope: Scope) -> str:
 
 def _md(text: object) -> str:
     """Escaped for Markdown and for the HTML that Markdown lets through; ``q < 0.001`` stays readable."""
-    marked = "".join(f"\\{c}" if c in "\\`*_[]|#!" else c for c in plain(text, 300))
+    marked = "".join(f"\\{c}" if c in "\\`*[]|#!" else c for c in plain(text, 300))
+    marked = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", marked)  # within a word it means nothing
     return re.sub(r"<(?! )", "&lt;", marked)
 
 
@@ -455,12 +456,12 @@ def export(warehouse_file: Path, out: Path, kind: str, *, text: bool = True) -> 
         WarehouseError: there is no warehouse.
         UsageError: kaleido is missing, or there is nothing to draw.
     """
-    style = charts.style_from_environment()
+    style = charts.style_from_environment(images=kind in IMAGES)
     warehouse = Warehouse(warehouse_file)
     try:
         if kind in IMAGES:
             return write_images(scope_of(warehouse, style), out, kind)
-        scope = scope_of(warehouse, replace(style, size=None) if kind == "html" and style.size is None else style)
+        scope = scope_of(warehouse, style)
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(to_markdown(scope) if kind == "md" else to_html(scope, text=text), encoding="utf-8")
         return [out]

@@ -22,7 +22,7 @@ def built(fitted: Mapping[str, Any], build: Callable[[Mapping[str, Any]], T]) ->
     with _LOCK:
         for known, builder, value in _RECENT:
             if known is fitted and builder is build:
-                return value  # type: ignore[no-any-return]
+                return value
         value = build(fitted)
         _RECENT.append((fitted, build, value))
         return value

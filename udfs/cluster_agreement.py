@@ -20,7 +20,9 @@ def cluster_agreement(labels_a: Sequence[str | None], labels_b: Sequence[str | N
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     if len(labels_a) != len(labels_b):
-        raise FunctionError(f"cluster_agreement got {len(labels_a)} labels and {len(labels_b)}", hint="list both from the same rows")
+        raise FunctionError(
+            f"cluster_agreement got {len(labels_a)} labels and {len(labels_b)}", hint="list both from the same rows"
+        )
     pairs = [(a, b) for a, b in zip(labels_a, labels_b, strict=True) if a is not None and b is not None]
     if not pairs:
         return {"ari": None, "nmi": None}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 NO_WORDS = "(no words)"
+WORD = r"\b[^\W\d_][\w'-]*\w\b"
 
 
 @column("(texts VARCHAR[], cluster_ids INTEGER[], top INTEGER := 5) -> STRUCT(cluster_id INTEGER, keywords VARCHAR)[]")
@@ -28,7 +29,9 @@ def cluster_keywords(texts: Sequence[str | None], cluster_ids: Any, top: int) ->
     import numpy as np
 
     if len(texts) != len(cluster_ids):
-        raise FunctionError(f"cluster_keywords got {len(texts)} texts and {len(cluster_ids)} ids", hint="list both from the same rows")
+        raise FunctionError(
+            f"cluster_keywords got {len(texts)} texts and {len(cluster_ids)} ids", hint="list both from the same rows"
+        )
     if top < 1:
         raise FunctionError(f"top must be 1 or more, not {top}")
     documents: dict[int, list[str]] = defaultdict(list)
@@ -52,7 +55,7 @@ def _counts(documents: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.feature_extraction.text import CountVectorizer
 
     for stop_words in ("english", None):
-        counter = CountVectorizer(stop_words=stop_words, token_pattern=r"\b[^\W\d_][\w'-]*\w\b")
+        counter = CountVectorizer(stop_words=stop_words, token_pattern=WORD)
         try:
             counts = counter.fit_transform(documents)
         except ValueError:  # scikit-learn's word for an empty vocabulary

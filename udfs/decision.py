@@ -66,7 +66,7 @@ def _verdict(sentence: str, wording: str) -> str | None:
     """What one normalised sentence settles; None where it says nothing about the question."""
     if REFUSES_TO_ANSWER.search(sentence):
         return "refused"
-    head = REASON.split(sentence, maxsplit=1)[0]
+    head = REASON.split(sentence, maxsplit=1)[0].strip(EDGES)
     said = _spoken(head, wording)
     if NEUTRAL.search(sentence) and not said:
         return "refused"
@@ -103,7 +103,8 @@ CONTRACTIONS = ((r"\bcan't\b|\bcannot\b", "can not"), (r"\bwon't\b", "will not")
                 (r"\bi'm\b", "i am"), (r"\bi'll\b", "i will"), (r"\bi've\b", "i have"))  # fmt: skip
 LIST_MARK = re.compile(r"^\s*(?:[-+•]\s+|[(\[]?\d{1,2}[.):\]]\s*)")
 MARKUP = re.compile(r"[*_`#>~\"]+")
-CHOICE = re.compile(r"[(\[]?\s*'?\b(?:yes'?\s*(?:/|\bor\b|\|)\s*'?no|no'?\s*(?:/|\bor\b|\|)\s*'?yes)\b'?\s*[)\]]?")
+CHOICE = re.compile(r"[(\[]?\s*'?\b(?:yes'?\s*(?:/|\bor\b|\|)\s*'?no|no'?\s*(?:/|\bor\b|\|)\s*'?yes|y\s*/\s*n)\b'?\s*[)\]]?")
+EDGES = " .,!?:-'"
 SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|\n+|;")
 
 
@@ -114,69 +115,91 @@ def _sentences(text: str) -> list[str]:
         plain = re.sub(pattern, full, plain)
     lines = [LIST_MARK.sub("", MARKUP.sub(" ", line)) for line in plain.splitlines()]
     sentences = SENTENCE_END.split(CHOICE.sub(" ", "\n".join(lines)))
-    return [" ".join(sentence.split()) for sentence in sentences if sentence.strip(" .,!?:-'")]
+    plain_sentences = (" ".join(sentence.split()).strip(EDGES) for sentence in sentences)
+    return [sentence for sentence in plain_sentences if sentence]
 
 
 # --- what counts -----------------------------------------------------------------------------------------------
 
+
+def _words(listed: str, *patterns: str) -> str:
+    """Phrases separated by commas, and patterns, as one pattern of whole words; the longest first."""
+    phrases = sorted([*(phrase.strip() for phrase in listed.split(",")), *patterns], key=len, reverse=True)
+    return rf"\b(?:{'|'.join(phrases)})\b"
+
+
 _STOP = r"(?=\s*(?:$|[,.;:!?)\]}\-/|']|\b(?:and|or|but|because|since|as|however|for me|from me)\b))"
-_NOT_YES = r"(?<!\bnot )(?<!\bnot a )(?<!\bsay )(?<!\bsaying )"
-YES = re.compile(rf"{_NOT_YES}\b(?:yes|yeah|yep|yup)\b|(?:\bwould|\bto|\bi) say yes\b|^y$")
-NO = re.compile(rf"(?<!\bnot )(?<!\bnot a )(?:(?<!\bsay )|(?<=\bwould say )|(?<=\bto say )|(?<=\bi say ))\b(?:no|nope|nah){_STOP}|^n$")
+# "I cannot say yes" is no yes.
+_MEANT = r"(?<!\bnot )(?<!\bnot a )(?<!\bnot say )(?<!\bnever say )(?<!\bsaying )"
+YES = re.compile(rf"{_MEANT}\b(?:yes|yeah|yep|yup)\b|^y$")
+NO = re.compile(rf"{_MEANT}\b(?:no|nope|nah){_STOP}|^n$")
 # At the start of a sentence "no" answers also where no comma follows ("No I would not"), unless a noun does ("No one knows").
-NO_FIRST = re.compile(
-    r"no (?:i|it|this|that|these|the|we|you|he|she|they|there|my|not|never|absolutely|definitely|certainly|of course|way|"
-    r"thanks|thank you|sir|please|would|should|if|unless|approval)\b"
+_AFTER_NO = _words(
+    "i, it, this, that, these, the, we, you, he, she, they, there, my, not, never, absolutely, "
+    "definitely, certainly, of course, way, thanks, thank you, sir, please, would, should, if, unless, "
+    "approval"
 )
-YES_INSTEAD = re.compile(
-    r"(?:absolutely|certainly|definitely|of course|sure|surely)(?=$|[,:]| i\b)(?!, ?not\b)|i (?:would|do|will)(?: indeed| so)?$"
+NO_FIRST = re.compile(f"no {_AFTER_NO}")
+_SURELY = "(?:absolutely|certainly|definitely|of course|sure|surely)"
+YES_INSTEAD = re.compile(rf"{_SURELY}(?=$|[,:]| i\b)(?!, ?not\b)|i (?:would|do|will)(?: indeed| so)?$")
+NO_INSTEAD = re.compile(rf"(?:{_SURELY}|hell|oh),? (?:not|no)\b|i (?:would|do|will) not$|not at all$|no way$")
+_REASONS = _words(
+    "because, since, due to, given that, as it, as this, as that, as the, as i, as they, as there, even if, even though, although"
 )
-NO_INSTEAD = re.compile(
-    r"(?:absolutely|certainly|definitely|of course|surely|hell|oh),? (?:not|no)\b|i (?:would|do|will) not$|not at all$|no way$"
+REASON = re.compile(_REASONS)
+_HEDGES = _words(
+    "maybe, perhaps, possibly, probably, not sure, unsure, uncertain, not certain, undecided, not "
+    "decided, depends, depending, hard to say, difficult to say, tough to say, can not decide, can not "
+    "choose, neither, both, neutral, ambivalent, mixed, sort of, kind of, partly, partially, somewhat, to "
+    "some extent, in some cases, sometimes, not really, not necessarily, might, unless, only if, as long "
+    "as, provided that, i guess, it varies",
+    r"(?:yes|no),? (?:but )?if",
+    r"approve(?: of (?:it|this|that))?,? if",
 )
-REASON = re.compile(r"\b(?:because|since|due to|given that|as (?:it|this|that|the|i|they|there)|even if|even though|although)\b")
-HEDGE = re.compile(
-    r"\b(?:maybe|perhaps|possibly|probably|not sure|unsure|uncertain|not certain|undecided|not decided|depends|depending|"
-    r"hard to say|difficult to say|tough to say|can not decide|can not choose|neither|both|neutral|ambivalent|mixed|sort of|kind of|"
-    r"partly|partially|somewhat|to some extent|in some cases|sometimes|not really|not necessarily|might|unless|only if|"
-    r"as long as|provided that|i guess|it varies)\b|\byes,? (?:but )?if\b|\bno,? (?:but )?if\b|\bapprove(?: of (?:it|this|that))?,? if\b"
+HEDGE = re.compile(_HEDGES)
+_ANSWERING = _words(
+    "answer, answering, respond, responding, reply, comment, commenting, say, saying, give, giving, "
+    "provide, providing, offer, offering, share, sharing, express, expressing, engage, engaging, assist, "
+    "assisting, help, helping, comply, fulfil, fulfill, continue, participate, discuss, discussing, "
+    "judge, evaluate, weigh in, do that, do this",
+    r"approve (?:or|nor) disapprove",
+    r"take (?:a|any) (?:side|sides|position|stance)",
+    r"(?:form|have) (?:an |any )?opinions?",
+    r"make (?:a|that|this|such) (?:decision|judge?ment|choice)",
 )
-_ANSWERING = (
-    r"(?:answer|answering|respond|responding|reply|comment|commenting|say|saying|give|giving|provide|providing|offer|offering|share|"
-    r"sharing|express|expressing|engage|engaging|assist|assisting|help|helping|comply|fulfil|fulfill|continue|participate|discuss|"
-    r"discussing|judge|evaluate|weigh in|take (?:a|any) (?:side|sides|position|stance)|form (?:an|any) opinions?|have (?:an )?opinions?|"
-    r"make (?:a|that|this|such) (?:decision|judge?ment|choice)|approve (?:or|nor) disapprove|do that|do this)"
+_UNWILLING = _words(
+    "can not, could not, will not, would not, unable to, not able to, not going to, rather not, prefer "
+    "not to, refuse to, refusing to, decline to, declining to, not comfortable, uncomfortable, not "
+    "appropriate to, not appropriate for me to, not in a position to, not allowed to, not permitted to"
 )
 REFUSES_TO_ANSWER = re.compile(
-    rf"\b(?:(?:can|could|will|would) not|unable to|not able to|not going to|rather not|prefer not to|(?:must |have to )?declin(?:e|ing) to|"
-    rf"refus(?:e|ing) to|not comfortable|uncomfortable|not appropriate(?: for me)? to|not in a position to|not allowed to|"
-    rf"not permitted to)(?: \w+ly)? {_ANSWERING}\b(?! (?:yes|no)\b)|\bi (?:must |have to |will |would )?(?:respectfully )?(?:decline|refuse)$|"
-    rf"^no comment|\bi (?:prefer|would prefer) not to(?: (?:answer|say|respond|comment))?$|\bi would rather not$"
+    rf"{_UNWILLING}(?: \w+ly)? {_ANSWERING}(?! (?:yes|no|i|that i)\b)|"
+    r"\bi (?:must |have to |will |would )?(?:respectfully )?(?:decline|refuse)$|"
+    r"^no comment|\bi (?:would )?prefer not to$|\bi would rather not$"
 )
 # What language models say instead of an answer; a yes or no beside it still counts.
+_OPINION = "(?:opinion|belief|view|feeling|preference|value|stance)s?"
+_MACHINE = r"an? (?:ai|artificial|assistant|(?:large )?language model)\b.*"
 NEUTRAL = re.compile(
-    r"\b(?:do not|can not|not) (?:have|hold|possess|form)(?: \w+){0,3} (?:opinions?|beliefs?|views?|feelings?|preferences?|values?|stance)\b|"
-    r"\bhave no(?: \w+){0,2} (?:opinions?|beliefs?|views?|feelings?|preferences?|stance)\b|^no (?:opinion|preference)s?\b|"
-    r"\bas an? (?:ai|artificial|language model|assistant|large language)\b.*\b(?:can not|not able to|unable to)\b|"
-    r"\bi am (?:just |only )?an? (?:ai|language model|large language model)\b.*\b(?:can not|not able to|unable to|do not)\b"
+    rf"\bnot (?:have|hold|possess|form)(?: \w+){{0,3}} {_OPINION}\b|"
+    rf"\bhave no(?: \w+){{0,2}} {_OPINION}\b|^no {_OPINION}\b|"
+    rf"\bas {_MACHINE}\b(?:can not|not able to|unable to)\b|"
+    rf"\bi am (?:just |only )?{_MACHINE}\b(?:can not|not able to|unable to|do not)\b"
 )
-_FILL = r"(?:would|do|will|can|could|must|have to|also|am|definitely|certainly|absolutely|totally|fully|\w+ly|indeed|likely to)"
-_NEVER = r"(?:not|never)"
-_UNBELIEVED = r"(?:i do not (?:think|believe|feel)|not (?:something|anything)) (?:that )?i"
+_FILL = r"(?:would|do|will|can|could|must|have to|also|am|rather|likely to|indeed|\w+ly)"
+_UNBELIEVED = r"(?:i do not (?:think|believe|feel)|i can not say|not (?:something|anything)) (?:that )?i"
 VERBS = (("approve", "approved", "disapproved"), ("disapprove", "disapproved", "unclear"), ("object", "disapproved", None))
 
 
 def _verb(word: str) -> re.Pattern[str]:
-    return re.compile(rf"\bi (?:{_FILL} )*{word}\b|^{word}(?:d|ed)?$|^(?:answer|approval|decision|my answer is):? {word}(?:d|ed)?$")
+    return re.compile(rf"\bi (?:{_FILL} )*{word}\b|^(?:(?:my )?(?:answer|decision)(?: is)?:? )?{word}(?:d|ed)?$")
 
 
 def _negated(word: str) -> re.Pattern[str]:
-    return re.compile(
-        rf"\bi (?:{_FILL} )*{_NEVER} (?:(?:{_FILL}|ever|be able to|want to|wish to) )*{word}\b|^(?:do )?{_NEVER} {word}(?:d|ed)?\b|"
-        rf"\b{_UNBELIEVED} (?:{_FILL} )*{word}\b"
-    )
+    said = rf"\bi (?:{_FILL} )*(?:not|never) (?:(?:{_FILL}|ever|be able to|want to|wish to) )*{word}\b"
+    return re.compile(rf"{said}|^(?:do )?(?:not|never) {word}(?:d|ed)?\b|\b{_UNBELIEVED} (?:{_FILL} )*{word}\b")
 
 
 VERB = {word: _verb(word) for word, _, _ in VERBS}
-NEGATED = {word: _negated(word) for word in VERB}
+NEGATED = {word: _negated(word) for word, _, _ in VERBS}
 NO_OBJECTION = re.compile(r"\b(?:no|not have any|without(?: any)?) objections?\b")

@@ -82,7 +82,7 @@ def _best_k(embeddings: np.ndarray, algorithm: str, params: Mapping[str, Any] | 
     sample = np.asarray(embeddings)[order]
     most = max(2, min(200, len(sample) // 10))
     best, best_score = 1, -np.inf
-    for k in sorted({int(round(k)) for k in np.geomspace(2, most, 15)}):
+    for k in sorted({round(float(k)) for k in np.geomspace(2, most, 15)}):
         labels = fit_clusterer(sample, algorithm, n_clusters=k, params=params, random_state=random_state)["labels"]
         score = silhouette(sample, labels, random_state)
         if score is not None and score > best_score:

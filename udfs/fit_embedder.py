@@ -29,7 +29,7 @@ def fit_embedder(texts: Sequence[str | None], embedder: str, random_state: int, 
     if not is_fitted(row["provider"]):
         return {"fitted": None, "n": len(known), "dims": None}
     module = member("embedders", row["provider"])
-    settings = {k: v for k, v in row.items() if k not in ("embedder", "provider", "model")}
+    settings = {k: v for k, v in row.items() if k not in ("embedder", "provider", "model") and v is not None}
     check_parameters(settings, module.fit, f"embedder {embedder} ({row['provider']})")
     if not known:
         raise FunctionError(f"embedder {embedder}: there is no text to fit on", hint="is the table that gives the texts empty?")
@@ -42,4 +42,6 @@ def embedder_row(embedder: str, context: Context) -> Mapping[str, Any]:
     rows = {row["embedder"]: row for row in context.rows("embedders")}
     if embedder not in rows:
         raise FunctionError(f"no embedder {embedder} in the seed embedders", hint=did_you_mean(embedder, rows))
+    if not rows[embedder].get("provider"):
+        raise FunctionError(f"embedder {embedder} has no provider", hint="add provider: lexical (or another) to its row")
     return rows[embedder]

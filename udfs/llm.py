@@ -59,7 +59,7 @@ class Llm:
     ) -> Request:
         """The payload holds all that decides the answer, with sorted keys; it is what a key is made of."""
         model = self._models.get(llm_id) or self._open(llm_id)
-        head, tail = model.frame(temperature, max_tokens, bool(logprobs))
+        head, tail = model.frames.get((temperature, max_tokens, logprobs)) or model.frame(temperature, max_tokens, logprobs)
         message = f'{{"content":{encode_basestring(prompt)},"role":"user"}}'
         if system:
             message = f'{{"content":{encode_basestring(system)},"role":"system"}},{message}'
@@ -90,17 +90,14 @@ class LanguageModel:
         max_tokens = checked_number(self._what, "max_tokens", row.get("max_tokens"), low=1)
         self._max_tokens = None if max_tokens is None else int(max_tokens)
         self._identity = json.dumps(self.provider.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        self._frames: dict[tuple[float | None, int | None, bool], tuple[str, str]] = {}
+        self.frames: dict[tuple[float | None, int | None, bool | None], tuple[str, str]] = {}
 
-    def frame(self, temperature: float | None, max_tokens: int | None, logprobs: bool) -> tuple[str, str]:
+    def frame(self, temperature: float | None, max_tokens: int | None, logprobs: bool | None) -> tuple[str, str]:
         """What stands before and behind the messages and the sample in a payload."""
-        asked = (temperature, max_tokens, logprobs)
-        if asked not in self._frames:
-            degrees = self._temperature if temperature is None else float(temperature)
-            most = self._max_tokens if max_tokens is None else max_tokens
-            head = f'{{"llm":{self._identity},"logprobs":{json.dumps(logprobs)},"max_tokens":{json.dumps(most)},"messages":['
-            self._frames[asked] = (head, f'"temperature":{json.dumps(degrees)}')
-        return self._frames[asked]
+        degrees = self._temperature if temperature is None else float(temperature)
+        most = self._max_tokens if max_tokens is None else max_tokens
+        head = f'{{"llm":{self._identity},"logprobs":{json.dumps(bool(logprobs))},"max_tokens":{json.dumps(most)},"messages":['
+        return self.frames.setdefault((temperature, max_tokens, logprobs), (head, f'"temperature":{json.dumps(degrees)}'))
 
     @functools.cached_property
     def _rates(self) -> Prices | None:

@@ -25,7 +25,9 @@ def paired_difference(only_a: np.ndarray, only_b: np.ndarray, n: np.ndarray, lev
 
     a, b, n, level = (np.asarray(values, dtype=np.float64) for values in (only_a, only_b, n, level))
     if ((a < 0) | (b < 0) | (a + b > n)).any() or not ((level > 0) & (level < 1)).all():
-        raise FunctionError("paired_difference(only_a, only_b, n, level) needs counts with only_a + only_b <= n and 0 < level < 1")
+        raise FunctionError(
+            "paired_difference(only_a, only_b, n, level) needs counts with only_a + only_b <= n and 0 < level < 1"
+        )
     z = ndtri((1 + level) / 2)
     estimate = (a - b) / np.maximum(n, 1)
     low = _crossing(a, b, n, z, estimate, -np.ones_like(n))

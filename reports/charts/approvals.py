@@ -209,7 +209,8 @@ def flips(pairs: pl.DataFrame, baseline: str, style: Style) -> go.Figure:
             )
         )
     reach = max([0.05, *(max(r["to_approved"], r["to_disapproved"]) / max(r["n"], 1) for r in rows)]) * 1.15
-    ticks = [t for t in (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1) if abs(t) <= reach]
+    step = next(s for s in (0.05, 0.1, 0.25, 0.5) if reach / s < 4)
+    ticks = [k * step for k in range(-4, 5) if abs(k * step) <= reach]
     fig.update_xaxes(range=[-reach, reach], tickvals=ticks, ticktext=[percent(abs(t)) for t in ticks], zeroline=True)
     fig.update_yaxes(showgrid=False, dividercolor=style.faint, tickfont={"size": 11})
     return finished(

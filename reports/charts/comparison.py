@@ -29,7 +29,7 @@ def volcano(differences: pl.DataFrame, a: str, b: str, colours: Mapping[str, str
     import plotly.graph_objects as go
 
     found = differences.with_columns(
-        height=(-differences["q_value"].fill_null(1.0).clip(lower_bound=1e-12).log(10)),
+        height=(-differences["q_value"].fill_null(1.0).clip(lower_bound=1e-40).log(10)),
         strong=differences["q_value"].fill_null(1.0) <= fdr,
     )
     paints = [
@@ -77,7 +77,7 @@ def volcano(differences: pl.DataFrame, a: str, b: str, colours: Mapping[str, str
     placed: list[tuple[float, float]] = []
     for row in found.filter(found["strong"]).iter_rows(named=True):
         x, y = row["difference"] / reach, row["height"] / tallest
-        if len(placed) < 6 and all(abs(y - v) > 0.08 or abs(x - u) > 0.6 for u, v in placed):
+        if len(placed) < 6 and all(abs(y - v) > 0.08 for _, v in placed):
             placed.append((x, y))
             side = {"xanchor": "right", "xshift": 14} if x > 0 else {"xanchor": "left", "xshift": -14}
             fig.add_annotation(

@@ -47,6 +47,8 @@ def boxes(
     import plotly.graph_objects as go
 
     trace = go.Treemap if kind == "treemap" else go.Icicle
+    edge = {"l": 0, "r": 0, "t": 6, "b": 6}
+    tidy = {"minsize": 9, "mode": "hide"}  # no text rather than one too small to read
     inner = set(nodes["parent"])
     colours = paint(nodes["value"].to_list(), scale, low, high, missing=style.faint)
     extra: dict[str, Any] = {"tiling": {"pad": 2}} if kind == "treemap" else {"tiling": {"orientation": "h", "pad": 1}}
@@ -68,7 +70,7 @@ def boxes(
         )
     )
     if not title:
-        return finished(fig, style, height=height, margin={"l": 0, "r": 0, "t": 6, "b": 6}, uirevision="boxes")
+        return finished(fig, style, height=height, margin=edge, uirevision="boxes", uniformtext=tidy, free=True)
     bar = {
         "title": {"text": label(title, 60), "side": "right"},
         "tickformat": tickformat,
@@ -88,7 +90,7 @@ def boxes(
     )
     fig.update_xaxes(visible=False)
     fig.update_yaxes(visible=False)
-    return finished(fig, style, height=height, margin={"l": 0, "r": 0, "t": 6, "b": 6}, uirevision="boxes")
+    return finished(fig, style, height=height, margin=edge, uirevision="boxes", uniformtext=tidy, free=True)
 
 
 def _readable(colour: str) -> str:
@@ -129,15 +131,20 @@ def dendrogram(
     for row in rates.iter_rows(named=True):
         by_node.setdefault(row["node_id"], {})[row["column"]] = row
     y = {node: float(i) for i, node in enumerate(cut)}
-    for node in sorted(tree.above(list(cut)), key=lambda i: tree.nodes[i].height):
+    merges = sorted(tree.above(list(cut)), key=lambda i: (tree.nodes[i].height, i))
+    for node in merges:
         y[node] = sum(y[c] for c in tree.children[node]) / len(tree.children[node])
     strip = min(0.06 * max(len(columns), 2), 0.42)
     fig = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[0.42, strip], horizontal_spacing=0.012)
     xs: list[float | None] = []
     ys: list[float | None] = []
-    for node in tree.above(list(cut)):
+    # clusters stand a little below the lowest merge that is drawn, or the merges would crowd at the far end
+    x = {node: tree.nodes[node].height for node in merges}
+    low, top = min(x.values(), default=0.0), max(x.values(), default=1.0)
+    x |= dict.fromkeys(cut, max(0.0, low - 0.2 * (top - low or top)))
+    for node in merges:
         for child in tree.children[node]:
-            left, right = tree.nodes[node].height, tree.nodes[child].height if child in tree.above(list(cut)) else 0.0
+            left, right = x[node], x[child]
             xs += [left, left, right, None]
             ys += [y[node], y[child], y[child], None]
     fig.add_trace(
@@ -145,13 +152,13 @@ def dendrogram(
         row=1,
         col=1,
     )
-    drawn = [*tree.above(list(cut)), *cut]
+    drawn = [*merges, *cut]
     hover = {node: _node_hover(node, tree, names, by_node.get(node, {}), columns) for node in drawn}
-    top = columns[0] if columns else None
-    first = [by_node.get(n, {}).get(top or "", {}).get("rate") for n in drawn]
+    first_column = columns[0] if columns else ""
+    first = [by_node.get(n, {}).get(first_column, {}).get("rate") for n in drawn]
     fig.add_trace(
         go.Scatter(
-            x=[tree.nodes[n].height if n not in cut else 0.0 for n in drawn],
+            x=[x[n] for n in drawn],
             y=[y[n] for n in drawn],
             mode="markers",
             customdata=drawn,

@@ -87,6 +87,7 @@ def point_map(
         height=tall,
         dragmode="select",
         uirevision="map",
+        free=True,
         margin={"l": 0, "r": 0, "t": 56 if titles else 30, "b": 0},
         coloraxis={
             "colorscale": steps([style.faint, *(c.colour for c in categories)]),
@@ -140,7 +141,14 @@ def density_map(
         _write_centres(fig, centres, style)
     legend = {"itemclick": False, "itemdoubleclick": False}
     return finished(
-        fig, style, height=height, dragmode="select", uirevision="map", margin={"l": 0, "r": 0, "t": 30, "b": 0}, legend=legend
+        fig,
+        style,
+        height=height,
+        dragmode="select",
+        uirevision="map",
+        free=True,
+        margin={"l": 0, "r": 0, "t": 30, "b": 0},
+        legend=legend,
     )
 
 

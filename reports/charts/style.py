@@ -36,8 +36,9 @@ CONFIG: dict[str, Any] = {
 class Style:
     """How figures look: the theme, and the plot settings of a project (None: chosen by the figure).
 
-    ``size`` is (width, height) in inches at 100 pixels an inch; ``marker_size`` is an area in square points, as in
-    matplotlib; font sizes are points; ``alpha`` is the opacity of markers; ``hide`` names figures to leave out ("all": every).
+    ``size`` is (width, height) in inches at 100 pixels an inch, where a figure made of rows keeps the height they need;
+    ``marker_size`` is an area in square points, as in matplotlib; font sizes are points; ``alpha`` is the opacity of
+    markers; ``hide`` names figures to leave out ("all": every).
     """
 
     dark: bool = False
@@ -66,15 +67,19 @@ class Style:
         return "#3a3e47" if self.dark else "#f1f0ec"
 
 
-def style_from_environment(*, dark: bool = False) -> Style:
-    """The plot settings in BCLUST_REPORT_SETTINGS (JSON); what it does not say is left to the figures."""
+def style_from_environment(*, dark: bool = False, images: bool = False) -> Style:
+    """The plot settings in BCLUST_REPORT_SETTINGS: the JSON of ``reports`` in bclust.yml, of which ``plot`` is read.
+
+    What it does not say is left to the figures. The size is that of images; on a page figures are as wide as it is.
+    """
     try:
         given = json.loads(os.environ.get(SETTINGS_VARIABLE) or "{}")
     except json.JSONDecodeError:
         given = {}
+    given = {**given, **(given.get("plot") or {})}
     numbers = {k: float(given[k]) for k in ("marker_size", "font_size", "legend_font_size", "alpha") if given.get(k) is not None}
-    size = given.get("size") or given.get("plot_dim")
-    hide = given.get("hide") or given.get("hide_plots") or ()
+    size = given.get("size") if images else None
+    hide = given.get("hide") or ()
     return Style(
         dark=dark,
         size=(float(size[0]), float(size[1])) if size else None,
@@ -133,8 +138,8 @@ def mixed(colour: str, ground: str, share: float) -> str:
     return "#" + "".join(f"{round(share * c + (1 - share) * g):02x}" for c, g in pairs)
 
 
-def finished(fig: go.Figure, style: Style, *, height: int, **layout: Any) -> go.Figure:
-    """The look that all figures share."""
+def finished(fig: go.Figure, style: Style, *, height: int, free: bool = False, **layout: Any) -> go.Figure:
+    """The look that all figures share; ``free``: the height is a matter of taste, so the settings may choose it."""
     font = {"size": style.font_size or 12, "color": style.text}
     layout = {"margin": {"l": 8, "r": 8, "t": 28, "b": 8}, "legend": {}, **layout}
     layout["legend"] = {
@@ -148,7 +153,7 @@ def finished(fig: go.Figure, style: Style, *, height: int, **layout: Any) -> go.
         "font": {"size": style.legend_font_size or 12},
     }
     fig.update_layout(
-        height=round(100 * style.size[1]) if style.size else height,
+        height=round(100 * style.size[1]) if style.size and free else height,
         width=round(100 * style.size[0]) if style.size else None,
         font=font,
         paper_bgcolor="rgba(0,0,0,0)",

@@ -10,7 +10,7 @@ from reports import _page as page
 from reports import _queries as q
 from reports import charts
 from reports._findings import prompt_types
-from reports._texts import markdown, percent
+from reports._texts import markdown, percent, plain
 from reports._tree import with_wilson
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def render(scope: Scope) -> None:
     if cluster is None and wording == "approve":
         _pairs(scope, prompt_type)
         _bias(scope, prompt_type)
+        _behaviors(scope, prompt_type)
     _pivot(scope, prompt_type, wording, cluster)
 
 
@@ -203,6 +204,23 @@ def _bias(scope: Scope, prompt_type: str) -> None:
         )
         shares = {c: st.column_config.NumberColumn(page.title(c), format="percent") for c in frame.columns[3:]}
         page.table(frame, "bias", sql, alt="Yes-bias per language model and prompt", columns=shares)
+
+
+def _behaviors(scope: Scope, prompt_type: str) -> None:
+    """Approval of each behavior, a column per prompt and language model."""
+    if not scope.warehouse.has("approval_rates_by_behavior"):
+        return
+    import polars as pl
+
+    sql = q.rates_by_behavior(prompt_type, scope.llms)
+    frame = scope.frame(sql).filter(pl.col("behavior").is_not_null())
+    if frame.is_empty():
+        return
+    with st.expander("Rates by behavior"):
+        cells = frame.with_columns(cell=pl.concat_str("prompt_name", "llm_id", separator=" · "))
+        wide = cells.pivot("cell", index="behavior", values="rate").sort("behavior")
+        shares = {c: st.column_config.NumberColumn(plain(c, 40), format="percent") for c in wide.columns[1:]}
+        page.table(wide, "behaviors", sql, alt="Approval rate of each behavior", columns=shares)
 
 
 def _pivot(scope: Scope, prompt_type: str, wording: str, cluster: int | None) -> None:

@@ -126,16 +126,7 @@ def _choose(differences: pl.DataFrame) -> int | None:
         if value in known:
             st.session_state["cluster"] = value
     labels = dict(differences.select("cluster_id", "label").iter_rows())
-    page.remember("cluster", [None, *known], int)
-    chosen: int | None = st.selectbox(
-        "Read a cluster (or click a point)",
-        [None, *known],
-        key="cluster",
-        persist_state="session",
-        format_func=lambda c: "none" if c is None else f"{plain(labels[c], 80)} · {c}",
-    )
-    page.linked("cluster", chosen)
-    return chosen
+    return page.one_cluster(labels, "cluster", "Read a cluster (or click a point)", "none")
 
 
 def _table(differences: pl.DataFrame, sql: str) -> None:

@@ -64,8 +64,23 @@ def render(scope: Scope) -> None:
         page.empty(
             "Clusters have no themes yet: their words or numbers stand for them.", f"bclust build --select {kind}_cluster_themes"
         )
+    _quality(scope, kind)
     picked = _draw(scope, kind, view, tree, names, _strip(scope, kind, tree))
     _table(scope, kind, tree, names, picked)
+
+
+def _quality(scope: Scope, kind: str) -> None:
+    """How good the clustering is, by itself and against the behaviors."""
+    if not scope.warehouse.has("clustering_quality"):
+        return
+    row = scope.warehouse.row(q.quality(kind, scope.clustering))
+    known = [
+        (name, row.get(column))
+        for name, column in (("silhouette", "silhouette"), ("ARI with the behaviors", "ari"), ("NMI", "nmi"))
+    ]
+    words = [f"{name} {value:.2f}" for name, value in known if value is not None]
+    if row:
+        st.caption(markdown(" · ".join([f"{row['n_clusters']} clusters by {row.get('algorithm') or scope.clustering}", *words])))
 
 
 def _themed(scope: Scope, kind: str) -> bool:

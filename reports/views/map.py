@@ -159,7 +159,7 @@ def _follow_click(scope: Scope, kind: str) -> None:
     rows = scope.frame(q.tree(kind, scope.clustering))
     cluster_of = {str(node): cluster for node, cluster in rows.select("node_id", "cluster_id").iter_rows()}
     cluster = cluster_of.get(str(click.get("id")))
-    st.session_state[f"{kind}_cluster"] = cluster if cluster in scope.names(kind) else None
+    st.session_state[f"{kind}_cluster"] = cluster if cluster in scope.names(kind) else "all"
 
 
 # --- the texts below -------------------------------------------------------------------------------------------

@@ -191,5 +191,5 @@ def _badges(rows: pl.DataFrame) -> None:
         for row in part.iter_rows(named=True):
             with st.container(horizontal=True, gap="small", vertical_alignment="center"):
                 page.badge(row["decision"], row["decision"])
-                chance = f" · p(approve) {row['p_approve']:.2f}" if row["p_approve"] is not None else ""
+                chance = f" · p {row['p_approve']:.2f}" if row["p_approve"] is not None else ""
                 st.caption(markdown(f"{row['prompt_name']}{chance}"))

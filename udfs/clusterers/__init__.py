@@ -151,6 +151,8 @@ def _reduced(rows: np.ndarray, reduction: Mapping[str, Any], random_state: int) 
     """The rows in fewer dimensions: centred, projected and of length 1 again (pca, spectral), or laid out by umap."""
     import numpy as np
 
+    if not isinstance(reduction, Mapping):
+        raise FunctionError(f"reduce must be {{method, dims}}, not {reduction!r}", hint="write: reduce: {method: pca, dims: 50}")
     for key in reduction:
         if key not in ("method", "dims"):
             raise FunctionError(f"reduce has no key {key!r}", hint=did_you_mean(key, ("method", "dims")))
@@ -174,9 +176,11 @@ def _umap(rows: np.ndarray, dims: int, random_state: int) -> np.ndarray:
     try:
         from umap import UMAP
     except ModuleNotFoundError as error:
-        raise FunctionError("reduce: umap needs the package umap-learn", hint="pip install 'bclust[umap]', or method: pca") from error
+        raise FunctionError(
+            "reduce: umap needs the package umap-learn", hint="pip install 'bclust[umap]', or method: pca"
+        ) from error
     if len(rows) <= dims + 2:
-        raise FunctionError(f"reduce: umap cannot lay out {len(rows)} rows in {dims} dimensions", hint="fewer dims, or method: pca")
+        raise FunctionError(f"reduce: umap cannot lay out {len(rows)} rows in {dims} dimensions", hint="fewer dims")
     model = UMAP(n_components=dims, n_neighbors=min(15, len(rows) - 1), min_dist=0.0, random_state=random_state, n_jobs=1)
     return cast("np.ndarray", model.fit_transform(rows))
 
@@ -192,7 +196,8 @@ def _with_noise(landmarks: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarr
         cosine = members @ members.T
         np.fill_diagonal(cosine, -1)
         reach[i] = cosine.max(axis=1).min() if len(members) > 1 else 1
-    return {"centroids": centroids, "landmarks": landmarks, "landmark_labels": labels.astype(np.int32), "reach": reach - np.float32(1e-5)}
+    reach -= np.float32(1e-5)  # rounding must not cut off the row at the edge
+    return {"centroids": centroids, "landmarks": landmarks, "landmark_labels": labels.astype(np.int32), "reach": reach}
 
 
 def _numbered(rows: np.ndarray, fitted: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 LINKAGES = ("ward", "average")
 
 
-def fit(
-    embeddings: np.ndarray, *, n_clusters: int, random_state: int, linkage: str = "ward", max_rows: int = 2000
-) -> np.ndarray:
+def fit(embeddings: np.ndarray, *, n_clusters: int, random_state: int, linkage: str = "ward", max_rows: int = 2000) -> np.ndarray:
     """Merge rows by ``linkage``: 'ward' (least growth of the variance within) or 'average' (mean cosine distance)."""
     from sklearn.cluster import AgglomerativeClustering
 
     if linkage not in LINKAGES:
-        raise FunctionError(f"clustering algorithm agglomerative has no linkage {linkage!r}", hint=did_you_mean(linkage, LINKAGES))
+        raise FunctionError(
+            f"clustering algorithm agglomerative has no linkage {linkage!r}", hint=did_you_mean(linkage, LINKAGES)
+        )
     rows, group = _few(embeddings, max(max_rows, n_clusters), random_state)
     if n_clusters >= len(rows):
         return group

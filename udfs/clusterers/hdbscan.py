@@ -1,4 +1,4 @@
-"""HDBSCAN (Campello, Moulavi and Sander 2013): clusters are what stays together as the density asked for rises; the rest is noise.
+"""HDBSCAN (Campello, Moulavi and Sander 2013): what stays together as the density asked for rises; the rest is noise.
 
 In hundreds of dimensions everything is far apart, so the rows are reduced first.
 """

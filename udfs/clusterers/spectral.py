@@ -6,12 +6,14 @@ then joins the group whose mean direction is nearest. Vectors of texts share a c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from udfs.clusterers import centroids_of, first_of_equals, nearest
 
 if TYPE_CHECKING:
     import numpy as np
+
+SPARSE_ABOVE = 1_500  # rows; below, all eigenvectors at once are faster
 
 
 def fit(
@@ -55,21 +57,36 @@ def _coordinates(rows: np.ndarray, count: int, n_neighbors: int) -> np.ndarray:
     """
     import numpy as np
     from scipy.linalg import eigh
+    from scipy.sparse.linalg import eigsh
+
+    graph = _graph(rows, min(n_neighbors, len(rows)))
+    scale = 1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel())
+    affinity = graph.multiply(scale[:, None]).multiply(scale).tocsr()
+    n = len(rows)
+    if n > SPARSE_ABOVE and count < n // 20:
+        values, vectors = eigsh(affinity, count, which="LA", v0=np.linspace(1, 2, n))  # a fixed start: the same for every run
+        vectors = vectors[:, np.argsort(values)]
+    else:
+        vectors = eigh(affinity.toarray(), subset_by_index=[n - count, n - 1], overwrite_a=True, check_finite=False)[1]
+    return np.asarray(vectors * scale[:, None])
+
+
+def _graph(rows: np.ndarray, n_neighbors: int) -> Any:
+    """Sparse, symmetric (n, n): nearest neighbours by cosine, each edge weighted by the overlap of the neighbourhoods."""
+    import numpy as np
+    from scipy.sparse import csr_matrix
 
     n = len(rows)
-    n_neighbors = min(n_neighbors, n)
-    unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    unit = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float32)
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, np.inf)  # each row is its own first neighbour
     near = np.argpartition(-cosine, n_neighbors - 1, axis=1)[:, :n_neighbors]
-    graph = np.zeros((n, n))
-    np.put_along_axis(graph, near, 1.0, axis=1)
-    common = graph @ graph.T
-    graph = (graph + graph.T) / 2 * common / (2 * n_neighbors - common)
-    scale = 1 / np.sqrt(graph.sum(axis=1))
-    affinity = graph * scale[:, None] * scale
-    _, vectors = eigh(affinity, subset_by_index=[n - count, n - 1], overwrite_a=True, check_finite=False)
-    return np.asarray(vectors * scale[:, None])
+    ones = np.ones(near.size)
+    edges = csr_matrix((ones, near.ravel(), np.arange(0, near.size + 1, n_neighbors)), shape=(n, n))
+    both = (edges + edges.T) / 2
+    common = both.sign().multiply(edges @ edges.T)
+    common.data /= 2 * n_neighbors - common.data
+    return both.multiply(common)
 
 
 def _read_off(vectors: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Lexical vectors: TF-IDF of words and of character n-grams, reduced by a singular value decomposition (latent semantic analysis).
+"""Lexical vectors: TF-IDF of words and of character n-grams, reduced by singular value decomposition (latent semantic analysis).
 
 Nothing is downloaded and no word list is needed, so any language with an alphabet works. Texts are near each other when they
 share words or parts of words; synonyms are not known. Deerwester et al. 1990; the two vocabularies are joined as in

@@ -66,7 +66,9 @@ def fit_projector(
     try:
         found = module.fit(rows[first][order], random_state=random_state, **settings)
     except (TypeError, ValueError) as error:
-        raise FunctionError(f"map method {method}: {error}", hint=f"settings given: {settings}, {len(first)} distinct rows") from error
+        raise FunctionError(
+            f"map method {method}: {error}", hint=f"settings given: {settings}, {len(first)} distinct rows"
+        ) from error
     places = np.asarray(found["places"], dtype=np.float32)
     return {**found, "method": np.array(method), "keys": keys[order], "dims": np.array(rows.shape[1]), "places": places}
 

@@ -112,7 +112,7 @@ def _affinities(points: np.ndarray, probabilities: Any) -> Any:
     from openTSNE.affinity import Affinities, joint_probabilities_nn
     from sklearn.neighbors import NearestNeighbors
 
-    class ExactNeighbors(Affinities):
+    class ExactNeighbors(Affinities):  # type: ignore[misc] # openTSNE is untyped
         def __init__(self) -> None:
             self.P = probabilities
             self.search = NearestNeighbors(algorithm="brute").fit(points)

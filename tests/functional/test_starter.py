@@ -1,0 +1,163 @@
+"""The evaluation itself, as `bclust init` hands it out: built once, then looked at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bclust.warehouse import Warehouse, open_published
+from tests.conftest import ROOT
+
+
+def bclust(folder: Path, *arguments: str, python_path: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(python_path), "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-m", "bclust", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def starter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new project, built."""
+    folder = tmp_path_factory.mktemp("starter")
+    assert bclust(folder, "init", "study").returncode == 0
+    outcome = bclust(folder / "study", "build")
+    assert outcome.returncode == 0, outcome.stderr
+    return folder / "study"
+
+
+@pytest.fixture(scope="module")
+def warehouse(starter: Path) -> Iterator[Warehouse]:
+    with open_published(starter / "warehouse.duckdb") as warehouse:
+        yield warehouse
+
+
+def test_select_approvals_on_an_empty_warehouse_builds_what_approvals_needs_and_nothing_else(tmp_path: Path) -> None:
+    bclust(tmp_path, "init", "x")
+    outcome = bclust(tmp_path / "x", "build", "--select", "approvals")
+    assert outcome.returncode == 0, outcome.stderr
+    with open_published(tmp_path / "x" / "warehouse.duckdb") as warehouse:
+        assert warehouse.tables() == {
+            "raw_statements",
+            "raw_approval_prompts",
+            "llms",
+            "statements",
+            "approval_prompts",
+            "approvals",
+        }
+
+
+def test_a_second_build_prints_no_new_calls_and_reuses_every_node(starter: Path) -> None:
+    outcome = bclust(starter, "build")
+    last = next(line for line in outcome.stderr.splitlines() if line.startswith("Done."))
+    assert "calls 0 new" in last
+    assert "PASS=0 WARN=0 ERROR=0 SKIP=0" in last
+
+
+def test_the_plan_of_an_empty_warehouse_is_what_the_build_then_asks(tmp_path: Path) -> None:
+    bclust(tmp_path, "init", "x")
+    plan = bclust(tmp_path / "x", "plan", "-s", "approvals responses")
+    assert "· 12,240 new calls, 0 stored · est. $0.00" in plan.stdout.splitlines()[-1]
+    assert "points in approvals" in plan.stdout
+    outcome = bclust(tmp_path / "x", "build", "-s", "approvals responses")
+    assert "calls 12,240 new, 0 cached, 0 failed" in outcome.stderr
+
+
+def test_every_table_of_the_contract_is_there_with_its_columns(warehouse: Warehouse) -> None:
+    contract = {
+        "statements": "statement_id statement dataset behavior matching_answer label_confidence source_file source_line",
+        "llms": "llm_id provider model params",
+        "approval_prompts": "prompt_type prompt_name system_message",
+        "responses": "statement_id llm_id sample system_message prompt response finish_reason error input_tokens output_tokens latency_ms cost_usd responded_at",
+        "response_embeddings": "statement_id llm_id sample embedder embedding",
+        "statement_embeddings": "statement_id embedder embedding",
+        "response_map": "statement_id llm_id sample embedder x y",
+        "statement_map": "statement_id embedder x y",
+        "response_clusters": "clustering statement_id llm_id sample cluster_id",
+        "statement_clusters": "clustering statement_id cluster_id",
+        "response_cluster_themes": "clustering cluster_id n statement_theme response_theme interaction_theme theme_validity",
+        "statement_cluster_themes": "clustering cluster_id n statement_theme theme_validity",
+        "response_cluster_tree": "clustering node_id parent_id cluster_id height n label",
+        "statement_cluster_tree": "clustering node_id parent_id cluster_id height n label",
+        "approvals": "statement_id llm_id prompt_type prompt_name wording sample system_message prompt answer decision p_approve",
+        "approval_rates": "llm_id prompt_type prompt_name n approved disapproved refused unparsable errors rate ci_low ci_high yes_bias balanced_rate",
+        "approval_agreement": "prompt_type llm_a prompt_a llm_b prompt_b n both only_a only_b neither agreement kappa phi p_value q_value",
+        "statement_cluster_approvals": "clustering cluster_id llm_id prompt_type prompt_name n approved rate ci_low ci_high",
+        "llm_cluster_shares": "clustering cluster_id llm_id n share ci_low ci_high",
+        "llm_differences": "clustering cluster_id llm_a llm_b n share_a share_b difference ci_low ci_high p_value q_value significant",
+        "llm_distances": "llm_a llm_b separability ci_low ci_high p_value",
+    }
+    for table, columns in contract.items():
+        assert set(columns.split()) <= set(warehouse.columns(table)), table
+
+
+def test_two_personas_reach_the_language_model_as_two_system_messages(warehouse: Warehouse) -> None:
+    rows = warehouse.execute("select count(distinct system_message), count(distinct prompt_name) from approvals")
+    assert rows == [(8, 8)]
+
+
+def test_the_planted_difference_is_found_and_nothing_else_between_the_twins(warehouse: Warehouse) -> None:
+    found = warehouse.execute(
+        "select distinct behavior from approval_differences where significant and llm_a = 'cautious' and llm_b = 'cautious_twin'"
+    )
+    assert found == [("power-seeking",)]
+
+
+def test_trees_have_one_root_and_sizes_that_add_up(warehouse: Warehouse) -> None:
+    for subject in ("response", "statement"):
+        tree = f"{subject}_cluster_tree"
+        assert warehouse.execute(f"select distinct count(*) from {tree} where parent_id is null group by clustering") == [(1,)]
+        wrong = f"""
+            select p.node_id from {tree} as p inner join {tree} as c on c.clustering = p.clustering and c.parent_id = p.node_id
+            group by p.clustering, p.node_id, p.n having sum(c.n) <> p.n
+        """
+        assert warehouse.execute(wrong) == []
+
+
+def test_refusals_move_the_refusal_columns_only(warehouse: Warehouse) -> None:
+    counted = "approved, disapproved, refused, unparsable, errors"
+    totals = warehouse.execute(f"select {counted}, n from approval_rates")
+    assert all(sum(row[:5]) == row[5] for row in totals)
+    expected = warehouse.execute(
+        "select count(*) filter (where decision = 'refused') from approvals where wording = 'approve' group by llm_id, prompt_type, prompt_name order by all"
+    )
+    assert sorted(row[2] for row in totals) == [row[0] for row in expected]
+
+
+def test_help_is_fast_and_quiet(tmp_path: Path) -> None:
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        outcome = bclust(tmp_path, "--help")
+        seconds.append(time.perf_counter() - started)
+        assert outcome.stderr == ""
+    assert min(seconds) < 0.6  # 0.2 s on an idle machine; others may be at work on this one
+
+
+def test_init_works_from_an_installed_wheel(tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    wheels, site = tmp_path / "wheels", tmp_path / "site"
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(ROOT)], check=True, capture_output=True
+    )
+    wheel = next(wheels.glob("bclust-*.whl"))
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True, capture_output=True)
+    outcome = bclust(tmp_path, "init", "fresh", python_path=site)
+    assert outcome.returncode == 0, outcome.stderr
+    assert (tmp_path / "fresh" / "models" / "approvals" / "approvals.sql").is_file()
+    listed = bclust(tmp_path / "fresh", "ls", python_path=site)
+    assert "approval_rates" in listed.stdout
+
+
+def test_a_new_project_names_every_run_configuration_of_the_seed_system(starter: Path) -> None:
+    for target in ("quick_full_test", "full_run", "only_model_comparisons", "gpt3_reuse", "local_model_run"):
+        outcome = bclust(starter, "ls", "--target", target)
+        assert outcome.returncode == 0, outcome.stderr
+        assert "responses" in outcome.stdout.split()
+        assert ("approvals" in outcome.stdout.split()) is (target not in ("quick_full_test", "only_model_comparisons"))
