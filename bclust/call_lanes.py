@@ -86,26 +86,28 @@ class LaneRun:
     broken: BaseException | None = None
     messages: dict[str, int] = field(default_factory=dict)
 
-    async def run(self) -> None:
-        """Make the calls; returns when all have an answer, have failed, or may not be made."""
-        self._loop = asyncio.get_running_loop()
-        limits = self.lane.limits
-        self._limits = limits
+    def __post_init__(self) -> None:
+        limits = self._limits = self.lane.limits
         self._concurrency = Concurrency(max(1, limits.max_concurrency))
+        self._requests, self._tokens = Pace(limits.requests_per_minute), Pace(limits.tokens_per_minute)
+        self._paused_until = 0.0
         ordered = sorted(self.calls, key=lambda c: len(c.payload)) if limits.sort_by_length else list(self.calls)
         size = max(1, limits.batch_size)
         self._queue = deque(_Batch(ordered[i : i + size]) for i in range(0, len(ordered), size))
         self._later: list[tuple[float, int, _Batch]] = []
         self._count = itertools.count()
-        self._requests, self._tokens = Pace(limits.requests_per_minute), Pace(limits.tokens_per_minute)
-        self._paused_until = 0.0
-        self._halted = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._samples: deque[tuple[float, int]] = deque([(self._loop.time(), 0)])
-        self._finished = asyncio.Event()
+        self._samples: deque[tuple[float, int]] = deque()
         self._needs_bound = self.budget.max_cost is not None
+        self._halted = False
+        self._finished = asyncio.Event()
+
+    async def run(self) -> None:
+        """Make the calls; returns when all have an answer, have failed, or may not be made."""
+        self._loop = asyncio.get_running_loop()
         began = self._loop.time()
+        self._samples.append((began, 0))
         self.pump()
         await self._finished.wait()
         self.seconds = self._loop.time() - began
@@ -115,7 +117,7 @@ class LaneRun:
     def halt(self) -> None:
         """Start no more calls; those under way may still arrive."""
         self._halted = True
-        if not self._finished.is_set():
+        if self._samples and not self._finished.is_set():
             self.pump()
 
     # --- when to start a call ----------------------------------------------------------------------------------

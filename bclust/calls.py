@@ -355,6 +355,8 @@ async def _make(runs: Sequence[LaneRun], on_event: Callable[[Progress], None], s
         for run in runs:
             on_event(run.progress())
     finally:
+        for run in runs:
+            run.halt()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(run.lane.close() for run in runs), return_exceptions=True)
     for task in tasks:

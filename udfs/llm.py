@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from udfs.providers import ChatProvider
 
 _USUAL_OUTPUT, _MOST_OUTPUT = 256, 4096  # tokens assumed where max_tokens is not set, for an estimate and for a bound
-_TAKEN = ("llm_id", "temperature", "max_tokens", "usd_per_mtok_in", "usd_per_mtok_out")
+_TAKEN = ("llm_id", "role", "temperature", "max_tokens", "usd_per_mtok_in", "usd_per_mtok_out")
 
 
 @call(

@@ -14,7 +14,7 @@ with questions as (
             '{statement}', s.statement
         ) as prompt
     from statements as s
-    cross join llms as l
+    cross join subjects as l
     cross join approval_prompts as p
     cross join (select unnest(getvariable('wordings')) as wording) as w
     cross join (select unnest(range(getvariable('samples')::int))::int as sample) as t

@@ -1,28 +1,53 @@
--- What each cluster of statements is about: the words typical of it.
-with words as (
+-- What each cluster of statements is about: the language model's name where there is one, else its typical words.
+with sizes as (
+    select clustering, cluster_id, count(*) as n
+    from statement_clusters
+    group by all
+),
+
+answers as (
     select
-        c.clustering,
-        cluster_keywords(list(s.statement order by s.statement_id), list(c.cluster_id order by s.statement_id)) as words
-    from statement_clusters as c
-    inner join statements as s using (statement_id)
-    group by c.clustering
+        a.clustering, a.cluster_id, a.kind,
+        coalesce(a.theme, r.theme) as theme,
+        case when a.theme is null and r.theme is null then coalesce(r.error, a.error, 'no theme in the answer: ' || r.answer) end as error
+    from statement_theme_answers as a
+    left join statement_theme_retries as r using (clustering, cluster_id, kind)
 ),
 
-themes as (
-    select clustering, unnest(words) as word from words
+named as (
+    -- equal names of one clustering are told apart by the words of their clusters
+    select
+        a.clustering, a.cluster_id, a.kind, a.error,
+        case
+            when count(*) over (partition by a.clustering, a.kind, lower(a.theme)) > 1
+                then a.theme || ' (' || case a.kind when 'statement' then w.statement_theme end || ')'
+            else a.theme
+        end as name
+    from answers as a
+    left join statement_cluster_keywords as w using (clustering, cluster_id)
 ),
 
-sizes as (
-    select clustering, cluster_id, count(*) as n from statement_clusters group by all
+judged as (
+    select
+        clustering, cluster_id,
+        rank_auc(list(score order by statement_id), list(is_member order by statement_id)) as validity
+    from statement_theme_judgements
+    where score is not null
+    group by all
 )
 
 select
-    n.clustering,
-    n.cluster_id,
-    n.n,
-    t.word.keywords as statement_theme,
-    'keywords' as theme_source,
-    null::double as theme_validity
-from sizes as n
-left join themes as t on t.clustering = n.clustering and t.word.cluster_id = n.cluster_id
-order by n.clustering, n.cluster_id
+    z.clustering,
+    z.cluster_id,
+    z.n,
+    coalesce(s.name, w.statement_theme) as statement_theme,
+    case when s.name is not null then getvariable('themes_llm') else 'keywords' end as theme_source,
+    s.error as theme_error,
+    j.validity.auc as theme_validity,
+    j.validity.low as validity_low,
+    j.validity.high as validity_high
+from sizes as z
+left join statement_cluster_keywords as w using (clustering, cluster_id)
+left join named as s on s.clustering = z.clustering and s.cluster_id = z.cluster_id and s.kind = 'statement'
+left join judged as j on j.clustering = z.clustering and j.cluster_id = z.cluster_id
+order by z.clustering, z.cluster_id

@@ -1,53 +1,57 @@
--- What each cluster of responses is about: typical words of its statements, its responses, and both together.
-with texts as (
-    select c.clustering, c.cluster_id, r.statement_id, r.llm_id, r.sample, s.statement, r.response
-    from response_clusters as c
-    inner join responses as r using (statement_id, llm_id, sample)
-    inner join statements as s using (statement_id)
+-- What each cluster of responses is about: the language model's name where there is one, else its typical words.
+with sizes as (
+    select clustering, cluster_id, count(*) as n
+    from response_clusters
+    group by all
 ),
 
-words as (
+answers as (
     select
-        clustering,
-        cluster_keywords(list(statement order by statement_id, llm_id, sample), list(cluster_id order by statement_id, llm_id, sample))
-            as statement_words,
-        cluster_keywords(list(response order by statement_id, llm_id, sample), list(cluster_id order by statement_id, llm_id, sample))
-            as response_words,
-        cluster_keywords(
-            list(statement || ' ' || response order by statement_id, llm_id, sample),
-            list(cluster_id order by statement_id, llm_id, sample)
-        ) as interaction_words
-    from texts
-    group by clustering
+        a.clustering, a.cluster_id, a.kind,
+        coalesce(a.theme, r.theme) as theme,
+        case when a.theme is null and r.theme is null then coalesce(r.error, a.error, 'no theme in the answer: ' || r.answer) end as error
+    from response_theme_answers as a
+    left join response_theme_retries as r using (clustering, cluster_id, kind)
 ),
 
-statement_themes as (
-    select clustering, unnest(statement_words) as word from words
+named as (
+    -- equal names of one clustering are told apart by the words of their clusters
+    select
+        a.clustering, a.cluster_id, a.kind, a.error,
+        case
+            when count(*) over (partition by a.clustering, a.kind, lower(a.theme)) > 1
+                then a.theme || ' (' || case a.kind when 'statement' then w.statement_theme when 'response' then w.response_theme when 'interaction' then w.interaction_theme end || ')'
+            else a.theme
+        end as name
+    from answers as a
+    left join response_cluster_keywords as w using (clustering, cluster_id)
 ),
 
-response_themes as (
-    select clustering, unnest(response_words) as word from words
-),
-
-interaction_themes as (
-    select clustering, unnest(interaction_words) as word from words
-),
-
-sizes as (
-    select clustering, cluster_id, count(*) as n from response_clusters group by all
+judged as (
+    select
+        clustering, cluster_id,
+        rank_auc(list(score order by statement_id, llm_id, sample), list(is_member order by statement_id, llm_id, sample)) as validity
+    from response_theme_judgements
+    where score is not null
+    group by all
 )
 
 select
-    n.clustering,
-    n.cluster_id,
-    n.n,
-    s.word.keywords as statement_theme,
-    r.word.keywords as response_theme,
-    i.word.keywords as interaction_theme,
-    'keywords' as theme_source,
-    null::double as theme_validity
-from sizes as n
-left join statement_themes as s on s.clustering = n.clustering and s.word.cluster_id = n.cluster_id
-left join response_themes as r on r.clustering = n.clustering and r.word.cluster_id = n.cluster_id
-left join interaction_themes as i on i.clustering = n.clustering and i.word.cluster_id = n.cluster_id
-order by n.clustering, n.cluster_id
+    z.clustering,
+    z.cluster_id,
+    z.n,
+    coalesce(s.name, w.statement_theme) as statement_theme,
+    coalesce(r.name, w.response_theme) as response_theme,
+    coalesce(i.name, w.interaction_theme) as interaction_theme,
+    case when s.name is not null then getvariable('themes_llm') else 'keywords' end as theme_source,
+    s.error as theme_error,
+    j.validity.auc as theme_validity,
+    j.validity.low as validity_low,
+    j.validity.high as validity_high
+from sizes as z
+left join response_cluster_keywords as w using (clustering, cluster_id)
+left join named as s on s.clustering = z.clustering and s.cluster_id = z.cluster_id and s.kind = 'statement'
+left join named as r on r.clustering = z.clustering and r.cluster_id = z.cluster_id and r.kind = 'response'
+left join named as i on i.clustering = z.clustering and i.cluster_id = z.cluster_id and i.kind = 'interaction'
+left join judged as j on j.clustering = z.clustering and j.cluster_id = z.cluster_id
+order by z.clustering, z.cluster_id

@@ -10,7 +10,7 @@ with questions as (
         getvariable('statements_system_message') as system_message,
         replace(getvariable('statements_prompt_template'), '{statement}', s.statement) as prompt
     from statements as s
-    cross join llms as l
+    cross join subjects as l
     cross join (select unnest(range(getvariable('samples')::int))::int as sample) as t
 ),
 

@@ -671,6 +671,20 @@ def test_progress_is_exact_and_not_told_more_often_than_ten_times_a_second(world
     assert desk.misses.total() == 0
 
 
+def test_a_fault_in_the_display_stops_the_calls_and_keeps_what_was_answered(world: World) -> None:
+    party = world.party("a", latency=0.02)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(500))
+
+    def broken(_: Progress) -> None:
+        raise RuntimeError("no terminal")
+
+    with pytest.raises(RuntimeError, match="no terminal"):
+        desk.answer(on_event=broken, stop=threading.Event())
+    world.store.flush()
+    assert world.store.stats()[0]["answers"] == len(party.asked) < 200
+
+
 def test_an_answer_that_cannot_be_stored_ends_the_build(world: World) -> None:
     party = world.party("a", latency=0.005)
     desk = world.desk()

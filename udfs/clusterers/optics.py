@@ -26,16 +26,17 @@ def fit(
 ) -> np.ndarray:
     """Group the rows; ``xi`` is the steepness that bounds a valley, ``max_eps`` the farthest reach that counts.
 
-    ``min_samples`` (rows that make a place dense) is by default one in 100, at least 5, and ``min_cluster_size`` as many.
-    Fewer than two such groups are one cluster.
+    ``min_samples`` (rows that make a place dense) is by default one row in 100, at least 10; ``min_cluster_size`` is as many,
+    at least 20. Fewer rows than two such clusters have are one cluster.
     """
     import numpy as np
     from sklearn.cluster import OPTICS
 
     n = len(embeddings)
-    dense = min_samples or max(5, n // 100)
-    if n < 2 * max(dense, min_cluster_size or dense):
+    dense = min_samples or max(10, n // 100)
+    smallest = min_cluster_size or max(20, dense)
+    if n < 2 * max(dense, smallest):
         return np.zeros(n, dtype=np.int32)
-    model = OPTICS(min_samples=dense, min_cluster_size=min_cluster_size, xi=xi, max_eps=np.inf if max_eps is None else max_eps)
+    model = OPTICS(min_samples=dense, min_cluster_size=smallest, xi=xi, max_eps=np.inf if max_eps is None else max_eps)
     with np.errstate(divide="ignore", invalid="ignore"):  # equal rows are reached at distance 0
         return np.asarray(model.fit_predict(embeddings))

@@ -1,0 +1,20 @@
+-- The words that are typical of each cluster of statements.
+with words as (
+    select
+        c.clustering,
+        cluster_keywords(list(s.statement order by s.statement_id), list(c.cluster_id order by s.statement_id)) as words
+    from statement_clusters as c
+    inner join statements as s using (statement_id)
+    group by c.clustering
+),
+
+themes as (
+    select clustering, unnest(words) as word from words
+)
+
+select
+    clustering,
+    word.cluster_id as cluster_id,
+    word.keywords as statement_theme
+from themes
+order by clustering, word.cluster_id
