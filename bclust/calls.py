@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bclust.call_columns import Row, converter, null_rows, values
+from bclust.call_columns import Row, converter, null_rows, values, without_collection
 from bclust.call_lanes import LaneRun, Progress
 from bclust.call_limits import Budget
 from bclust.call_store import Call, CallStore, Stored, key_prefix, microseconds
@@ -118,7 +118,7 @@ class CallDesk:
 
         def look_up(*columns: Any) -> Any:
             # one thread at a time: SQLite gives up the interpreter's lock at every row, and threads that fight for it are slower
-            with self._turn:
+            with self._turn, without_collection():
                 return look_up_chunk([c.combine_chunks() if hasattr(c, "combine_chunks") else c for c in columns])
 
         def look_up_chunk(arrays: list[Any]) -> pa.Array:

@@ -163,7 +163,7 @@ def _count_calls(
     manifest, warehouse = session.manifest, session.warehouse
     paid = [n for n in wanted.names if stale[n] and manifest.nodes[n].paid]
     noted = [n.name for n in manifest.nodes.values() if n.config.get("plan_note") and {*n.depends_on} <= {*wanted.names}]
-    stale = {name: ("for its note",) for name in noted} | dict(stale)
+    stale = dict.fromkeys(noted, ("for its note",)) | dict(stale)
     needed = {a for n in (*paid, *noted) for a in manifest.graph.ancestors(n)} | {*paid, *noted}
     built = warehouse.tables()
     unknown: dict[str, str] = {}  # name -> the node that must be built first

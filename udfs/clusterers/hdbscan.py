@@ -24,9 +24,9 @@ def fit(
     cluster_selection_method: str = "eom",
     cluster_selection_epsilon: float = 0.0,
 ) -> np.ndarray:
-    """Group the rows; ``min_cluster_size`` is by default one in 200 rows, at least 5. Fewer
-    rows than two such groups have are one cluster.
+    """Group the rows.
 
+    ``min_cluster_size`` is by default one row in 200, at least 5; fewer rows than two such clusters have are one cluster.
     ``cluster_selection_method``: 'eom' for the most persistent clusters, 'leaf' for the finest.
     """
     import numpy as np

@@ -31,6 +31,7 @@ def fit(
     """
     import numpy as np
     from sklearn.cluster import OPTICS
+    from threadpoolctl import threadpool_limits
 
     n = len(embeddings)
     dense = min_samples or max(10, n // 100)
@@ -38,5 +39,6 @@ def fit(
     if n < 2 * max(dense, smallest):
         return np.zeros(n, dtype=np.int32)
     model = OPTICS(min_samples=dense, min_cluster_size=smallest, xi=xi, max_eps=np.inf if max_eps is None else max_eps)
-    with np.errstate(divide="ignore", invalid="ignore"):  # equal rows are reached at distance 0
+    # Equal rows are reached at distance 0. Each step is too small for threads: they would wait for each other.
+    with np.errstate(divide="ignore", invalid="ignore"), threadpool_limits(1):
         return np.asarray(model.fit_predict(embeddings))

@@ -196,7 +196,9 @@ def _reaction(profile: Mapping[str, Any], chat: Chat, truth: Mapping[str, Any], 
     # the reasons of a profile are written for the behavior, not for the statement, which may deny it
     agrees_with_behavior = approves != (truth.get("matching_answer") == "no")
     reasons = own.get("agree" if agrees_with_behavior else "disagree", [])
-    words = [*own.get("words", []), *style.get("words", [])] or _content_words(truth["statement"])
+    words = [*own.get("words", []), *style.get("words", [])]
+    if not own:  # a behavior that the profile says nothing of: the statement lends its words
+        words += _content_words(truth["statement"])
     parts = [_pick(style.get("openings") or [""], draw, "opening"), _pick(style.get(side) or default, draw, "side")]
     text = " ".join(part for part in parts if part)
     if reasons:

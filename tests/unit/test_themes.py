@@ -1,0 +1,118 @@
+"""Names of clusters: reading them out of answers, and whether they mean anything."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from bclust.functions import Context, arrow_function, load_functions
+from bclust.warehouse import Warehouse
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def warehouse() -> Iterator[Warehouse]:
+    functions = load_functions(ROOT)
+    with Warehouse() as warehouse:
+        for name in ("rank_auc", "theme_of", "theme_prompt", "judge_prompt", "detectable_difference"):
+            function = functions[name]
+            arrow = None if function.kind == "macro" else arrow_function(function, Context(ROOT), warehouse)
+            warehouse.register(function, arrow)
+        yield warehouse
+
+
+@pytest.mark.parametrize(
+    ("answer", "theme"),
+    [
+        ("1. Love of animals (2, 6, 10)", "Love of animals"),
+        ("1. Love of animals (1, 2)\n2. Fear of loss (3)", "Love of animals; Fear of loss"),
+        ("1) Power\n2) Money", "Power; Money"),
+        ("- **Honesty** (1,2,3)\n- Courage", "Honesty; Courage"),
+        ("Here are the themes:\n1. Trust (1, 2).", "Trust"),
+        ('1. "Doubt" (4)', "Doubt"),
+        ("", None),
+        ("   ", None),
+        (None, None),
+        ("I cannot help with that.", None),
+        ("No common theme", None),
+        ("1. None", None),
+    ],
+)
+def test_themes_are_read_out_of_answers_and_nothing_else_is(warehouse: Warehouse, answer: str | None, theme: str | None) -> None:
+    assert warehouse.execute("select theme_of(?)", [answer]) == [(theme,)]
+
+
+def test_the_prompt_lists_members_and_contrasts_and_keeps_to_its_budget(warehouse: Warehouse) -> None:
+    [(prompt,)] = warehouse.execute("select theme_prompt('Name them:', ['one', 'two'], ['three'], 400)")
+    assert prompt.startswith("Name them:\n1. one\n2. two\n")
+    assert prompt.endswith("- three")
+    [(long,)] = warehouse.execute("select theme_prompt('Name them:', [repeat('x', 9000), 'two'], null, 100)")
+    assert len(long) <= 400 + len("Name them:")
+    assert "2. two" in long
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_auc_is_scikit_learns_and_its_interval_holds_it(warehouse: Warehouse, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    members = draw.random(40) < 0.4
+    scores = np.round(draw.normal(size=40) + members, 1)
+    values = f"{scores.tolist()}::double[], {[bool(m) for m in members]}"
+    [(auc, low, high)] = warehouse.execute(f"select r.auc, r.low, r.high from (select rank_auc({values}) as r)")
+    assert auc == pytest.approx(roc_auc_score(members, scores))
+    assert low < auc < high
+
+
+def test_the_auc_of_one_kind_alone_is_null(warehouse: Warehouse) -> None:
+    assert warehouse.execute("select rank_auc([1.0, 2.0], [true, true])") == [(None,)]
+
+
+@pytest.mark.parametrize(("n", "discordant"), [(100, 0.3), (240, 0.1), (1000, 0.5)])
+def test_the_detectable_difference_is_found_in_four_of_five_simulated_studies(
+    warehouse: Warehouse, n: int, discordant: float
+) -> None:
+    from scipy.stats import binomtest
+
+    [(difference,)] = warehouse.execute(f"select detectable_difference({n}, discordant := {discordant})")
+    draw = np.random.default_rng(7)
+    only_a, only_b = (discordant + difference) / 2, (discordant - difference) / 2
+    found = 0
+    for _ in range(400):
+        a, b, _ = draw.multinomial(n, [only_a, only_b, 1 - discordant])
+        found += binomtest(int(a), int(a + b)).pvalue <= 0.05
+    assert 0.70 <= found / 400 <= 0.88  # the exact test is a little less powerful than the normal formula
+
+
+def validity(names: dict[int, str], texts: dict[int, list[str]]) -> float:
+    """Mean AUC over clusters of the simulated judge, for names against texts."""
+    from udfs.providers import Chat
+    from udfs.providers.simulated import Provider
+
+    judge = Provider(Context(ROOT), model="namer")
+    values = []
+    for cluster, name in names.items():
+        truths = [(own == cluster, text) for own, some in texts.items() for text in some]
+        chats = [Chat("?", logprobs=True, truth={"task": "judge", "theme": name, "text": text}) for _, text in truths]
+        import json
+
+        scores = [json.loads(a.detail)["top_logprobs"] for a in judge.complete_batch(chats)]
+        yes = [sum(np.exp(t["logprob"]) for t in tokens if t["token"].lower() == "yes") for tokens in scores]
+        values.append(roc_auc_score([flag for flag, _ in truths], yes))
+    return float(np.mean(values))
+
+
+def test_validity_is_near_one_for_planted_themes_and_near_one_half_for_shuffled_names(tmp_path: Path) -> None:
+    words = {
+        i: [f"{stem}{ending}" for ending in ("an", "el", "or", "ik")]
+        for i, stem in enumerate(("brav", "domi", "kest", "lupo", "marv", "nost"))
+    }
+    draw = random.Random(3)
+    texts = {i: [f"There is {draw.choice(some)} with {draw.choice(some)} here." for _ in range(12)] for i, some in words.items()}
+    names = {i: ", ".join(some) for i, some in words.items()}
+    assert validity(names, texts) > 0.95
+    shuffled = {i: names[(i + 1) % len(names)] for i in names}
+    assert 0.3 < validity(shuffled, texts) < 0.55
