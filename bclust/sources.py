@@ -233,6 +233,7 @@ def seed_to_arrow(node: Node) -> pa.Table:
     declared = [c.name for c in node.columns if c.name != rest]
     present = list(dict.fromkeys(key for row in node.rows for key in row))
     own = declared if rest else list(dict.fromkeys([*declared, *present]))
+    _check_words(node)
     if declared and not rest:
         _check_keys(node, declared)
     columns = {name: [plain(row.get(name)) for row in node.rows] for name in own}
@@ -248,6 +249,15 @@ def _check_keys(node: Node, declared: Sequence[str]) -> None:
             if isinstance(row, Section) and key not in declared:
                 hint = did_you_mean(key, declared)
                 raise ProjectError(f"seed {node.name} has no column {key!r}", where=row.where(key), hint=hint)
+
+
+def _check_words(node: Node) -> None:
+    """YAML reads yes, no, on and off as true and false: a column of text wants them quoted."""
+    for row in node.rows or ():
+        for key, value in row.items():
+            if isinstance(value, bool) and node.declared_types.get(key, "").lower() == "varchar":
+                where = row.where(key) if isinstance(row, Section) else node.where
+                raise ProjectError(f"{key} is text, and YAML reads it as {value}", where=where, hint='quote it: "yes"')
 
 
 def _arrow_column(values: list[Any], data_type: str | None) -> pa.Array:

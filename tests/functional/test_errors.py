@@ -108,3 +108,11 @@ def test_a_seed_row_with_too_many_cells_names_its_line(project: Project) -> None
     outcome = project.run("ls")
     assert outcome.code == 2
     assert "sizes.csv:2: 3 cells where the header has 2" in outcome.err
+
+
+def test_an_unquoted_yes_in_a_text_column_is_explained(project: Project) -> None:
+    project.write({"seeds/seeds.yml": "seeds:\n  - name: llms\n    columns: [{name: llm_id, data_type: varchar}]\n"})
+    outcome = project.replace("bclust.yml", "{llm_id: a}", "{llm_id: yes}").run("build")
+    assert outcome.code == 2
+    assert "llm_id is text, and YAML reads it as True" in outcome.err
+    assert "bclust.yml:" in outcome.err

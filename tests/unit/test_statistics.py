@@ -1,0 +1,357 @@
+"""Statistics, against scipy, statsmodels, scikit-learn and published tables."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bclust.errors import FunctionError
+from bclust.functions import Context, arrow_function, load_functions
+from bclust.warehouse import Warehouse
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def functions() -> dict[str, Any]:
+    return {name: function.target for name, function in load_functions(ROOT).items()}
+
+
+@pytest.fixture(scope="module")
+def sql() -> Any:
+    """Run a query with the project's functions and macros."""
+    warehouse = Warehouse()
+    for function in load_functions(ROOT).values():
+        if function.kind == "macro":
+            warehouse.execute(function.create_sql())
+        elif function.kind in ("scalar", "column"):
+            warehouse.register(function, arrow_function(function, Context(ROOT), warehouse))
+    yield warehouse.execute
+    warehouse.close()
+
+
+# --- shares ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_wilson_is_the_one_of_scipy(functions: dict[str, Any], level: float) -> None:
+    from scipy.stats import binomtest
+
+    pairs = [(k, n) for n in (1, 2, 7, 30, 400) for k in sorted({0, 1, n // 2, n - 1, n}) if k <= n]
+    k, n = np.array(pairs).T
+    found = functions["wilson"](k, n, np.full(len(k), level))
+    for row, (successes, trials) in enumerate(pairs):
+        expected = binomtest(successes, trials).proportion_ci(level, method="wilson")
+        assert (found["low"][row], found["high"][row]) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_is_the_one_newcombe_printed(sql: Any) -> None:
+    # Newcombe 1998, Statistics in Medicine 17:857, table I: 81/263, 15/148, 0/20, 1/29
+    rows = sql(
+        "select round(w.low, 4), round(w.high, 4) from (select wilson(k, n) as w from (values (81, 263), (15, 148), (0, 20), (1, 29)) t(k, n))"
+    )
+    assert rows == [(0.2553, 0.3662), (0.0624, 0.1605), (0.0, 0.1611), (0.0061, 0.1718)]
+
+
+def test_nothing_is_known_of_no_trials(sql: Any) -> None:
+    assert sql("select wilson(0, 0)") == [({"low": 0.0, "high": 1.0},)]
+    assert sql("select wilson(null, 3)") == [(None,)]
+
+
+def test_wilson_covers_the_true_share(functions: dict[str, Any]) -> None:
+    from scipy.stats import binom
+
+    n = 60
+    k = np.arange(n + 1)
+    found = functions["wilson"](k, np.full(n + 1, n), np.full(n + 1, 0.95))
+    shares = np.linspace(0.05, 0.95, 181)
+    covered = [binom.pmf(k, n, p)[(found["low"] <= p) & (p <= found["high"])].sum() for p in shares]
+    assert 0.94 < float(np.mean(covered)) < 0.96
+
+
+@pytest.mark.parametrize(("k", "n", "level"), [(5, 4, 0.95), (-1, 4, 0.95), (1, 4, 1.0)])
+def test_wilson_refuses_what_is_no_share(functions: dict[str, Any], k: int, n: int, level: float) -> None:
+    with pytest.raises(FunctionError, match="0 <= k <= n"):
+        functions["wilson"](np.array([k]), np.array([n]), np.array([level]))
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------
+
+
+def test_mcnemar_midp_is_the_one_fagerland_printed(functions: dict[str, Any]) -> None:
+    # Fagerland, Lydersen and Laake 2013: airway hyper-responsiveness before and after transplantation, 1 and 7 of 21
+    assert functions["mcnemar_midp"](np.array([1]), np.array([7])).tolist() == pytest.approx([0.0391], abs=5e-5)
+
+
+def test_mcnemar_midp_is_the_exact_test_less_half_of_what_was_seen(functions: dict[str, Any]) -> None:
+    from scipy.stats import binom
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    for a, b in itertools.product(range(9), repeat=2):
+        if a == b:
+            continue
+        exact = mcnemar([[5, a], [b, 5]], exact=True).pvalue
+        expected = exact - binom.pmf(min(a, b), a + b, 0.5)
+        assert functions["mcnemar_midp"](np.array([a]), np.array([b]))[0] == pytest.approx(expected)
+
+
+def test_mcnemar_midp_keeps_its_level(functions: dict[str, Any]) -> None:
+    from scipy.stats import binom
+
+    for n in (10, 25, 60):
+        a = np.arange(n + 1)
+        p = functions["mcnemar_midp"](a, n - a)
+        assert binom.pmf(a, n, 0.5)[p <= 0.05].sum() <= 0.055
+
+
+def test_no_discordant_pair_is_no_evidence(functions: dict[str, Any]) -> None:
+    assert functions["mcnemar_midp"](np.array([0, 3]), np.array([0, 3])).tolist() == [1.0, pytest.approx(1 - 0.3125 / 2)]
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "n", "low", "high"),
+    [
+        (1, 7, 21, -0.517, -0.026),  # Fagerland, Lydersen and Laake 2014, airway hyper-responsiveness
+        (0, 0, 44, -0.0803, 0.0803),  # by hand: z^2 / (n + z^2)
+    ],
+)
+def test_the_paired_interval_is_tangos(
+    functions: dict[str, Any], only_a: int, only_b: int, n: int, low: float, high: float
+) -> None:
+    found = functions["paired_difference"](*(np.array([x]) for x in (only_a, only_b, n, 0.95)))
+    assert (found["low"][0], found["high"][0]) == pytest.approx((low, high), abs=5e-4)
+
+
+def test_the_paired_interval_ends_where_the_constrained_score_test_rejects(functions: dict[str, Any]) -> None:
+    from scipy.optimize import minimize_scalar
+
+    def z(a: int, b: int, n: int, difference: float) -> float:
+        """The score by brute force: the likelihood over the discordant share is maximised numerically."""
+
+        def loss(q: float) -> float:
+            cells = np.array([q + difference, q, 1 - 2 * q - difference])
+            return -float(np.array([a, b, n - a - b]) @ np.log(np.clip(cells, 1e-300, None)))
+
+        q = minimize_scalar(
+            loss, bounds=(max(0, -difference), (1 - difference) / 2), method="bounded", options={"xatol": 1e-10}
+        ).x
+        return (a - b - n * difference) / np.sqrt(n * (2 * q + difference * (1 - difference)))
+
+    for a, b, n in ((12, 3, 50), (5, 9, 30), (40, 20, 160)):
+        found = functions["paired_difference"](*(np.array([x]) for x in (a, b, n, 0.95)))
+        assert z(a, b, n, found["low"][0]) == pytest.approx(1.96, abs=2e-3)
+        assert z(a, b, n, found["high"][0]) == pytest.approx(-1.96, abs=2e-3)
+
+
+def test_the_paired_interval_covers_the_true_difference(functions: dict[str, Any]) -> None:
+    draw = np.random.default_rng(0)
+    for p_a, p_b, n in ((0.15, 0.15, 40), (0.3, 0.1, 40), (0.2, 0.1, 200), (0.05, 0.02, 200)):
+        counts = draw.multinomial(n, [p_a, p_b, 1 - p_a - p_b], size=8000)
+        found = functions["paired_difference"](counts[:, 0], counts[:, 1], np.full(8000, n), np.full(8000, 0.95))
+        covered = ((found["low"] <= p_a - p_b) & (p_a - p_b <= found["high"])).mean()
+        assert 0.935 < covered < 0.97
+
+
+def test_the_paired_interval_turns_round_with_the_sides(functions: dict[str, Any]) -> None:
+    ab, ba = (functions["paired_difference"](*(np.array([x]) for x in (*sides, 50, 0.95))) for sides in ((12, 3), (3, 12)))
+    assert (ab["low"][0], ab["high"][0]) == pytest.approx((-ba["high"][0], -ba["low"][0]))
+
+
+def test_the_paired_interval_keeps_to_the_scale(functions: dict[str, Any]) -> None:
+    found = functions["paired_difference"](np.array([20, 0, 0]), np.array([0, 20, 0]), np.array([20, 20, 0]), np.full(3, 0.95))
+    assert found["high"].tolist() == [1.0, pytest.approx(-0.68, abs=0.2), 1.0]
+    assert found["low"].tolist() == [pytest.approx(0.68, abs=0.2), -1.0, -1.0]
+    with pytest.raises(FunctionError, match="only_a \\+ only_b <= n"):
+        functions["paired_difference"](np.array([3]), np.array([3]), np.array([5]), np.array([0.95]))
+
+
+def test_kappa_and_phi_are_those_of_other_libraries(sql: Any) -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    for both, only_a, only_b, neither in ((20, 5, 10, 15), (1, 2, 3, 4), (50, 0, 3, 7), (0, 5, 5, 0)):
+        a = [1] * (both + only_a) + [0] * (only_b + neither)
+        b = [1] * both + [0] * only_a + [1] * only_b + [0] * neither
+        kappa, phi = sql(
+            f"select cohen_kappa({both}, {only_a}, {only_b}, {neither}), phi({both}, {only_a}, {only_b}, {neither})"
+        )[0]
+        assert kappa == pytest.approx(cohen_kappa_score(a, b))
+        assert phi == pytest.approx(np.corrcoef(a, b)[0, 1])
+
+
+def test_kappa_and_phi_are_null_where_nothing_varies(sql: Any) -> None:
+    assert sql("select cohen_kappa(7, 0, 0, 0), phi(7, 0, 0, 0), phi(0, 0, 0, 0), cohen_kappa(0, 0, 0, 0)") == [(None,) * 4]
+
+
+def test_counts_too_large_for_an_integer_product_work(sql: Any) -> None:
+    assert sql("select phi(n, 0, 0, n), cohen_kappa(n, 0, 0, n) from (select 3000000000 as n)") == [(1.0, 1.0)]
+
+
+# --- many tests ------------------------------------------------------------------------------------------------
+
+
+def test_q_values_are_those_of_statsmodels(functions: dict[str, Any]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    p = np.random.default_rng(0).uniform(size=200) ** 3
+    assert functions["adjust_p"](p) == pytest.approx(multipletests(p, method="fdr_bh")[1].tolist())
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg(sql: Any) -> None:
+    # Benjamini and Hochberg 1995, section 3.2: of these 15 p-values the first four are found at 0.05
+    p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0]
+    q = sql(f"select adjust_p({p})")[0][0]
+    assert [value <= 0.05 for value in q] == [True] * 4 + [False] * 11
+
+
+def test_p_values_that_are_null_stay_null_and_do_not_count(sql: Any) -> None:
+    assert sql("select adjust_p([0.01, null, 0.04])") == [([0.02, None, 0.04],)]
+    assert sql("select adjust_p([null::double])") == [([None],)]
+    assert sql("select adjust_p([]::double[])") == [([],)]
+
+
+# --- labellings ------------------------------------------------------------------------------------------------
+
+
+def test_agreement_is_counted_over_pairs_of_rows(functions: dict[str, Any]) -> None:
+    draw = np.random.default_rng(0)
+    a, b = draw.integers(0, 4, 60), draw.integers(0, 3, 60)
+    b[:30] = a[:30] % 3
+    pairs = list(itertools.combinations(range(60), 2))
+    same_a, same_b = (np.array([labels[i] == labels[j] for i, j in pairs]) for labels in (a, b))
+    expected = same_a.sum() * same_b.sum() / len(pairs)
+    ari = ((same_a & same_b).sum() - expected) / ((same_a.sum() + same_b.sum()) / 2 - expected)
+    found = functions["cluster_agreement"]([str(x) for x in a], [str(x) for x in b])
+    assert found["ari"] == pytest.approx(ari)
+    joint = np.array([[((a == i) & (b == j)).mean() for j in range(3)] for i in range(4)])
+    seen = joint[joint > 0]
+    entropy = [-(m @ np.log(m)) for m in (joint.sum(1), joint.sum(0))]
+    assert found["nmi"] == pytest.approx((sum(entropy) + seen @ np.log(seen)) / (sum(entropy) / 2))
+
+
+def test_rows_without_a_label_do_not_count(sql: Any) -> None:
+    assert sql("select cluster_agreement(['a', 'a', 'b', null], ['1', '1', '2', '3'])") == [({"ari": 1.0, "nmi": 1.0},)]
+    assert sql("select cluster_agreement([null::varchar], ['1'])") == [({"ari": None, "nmi": None},)]
+
+
+def test_auto_clusters_keeps_the_rule(sql: Any) -> None:
+    sql("set variable n_clusters_ratio = 0.04; set variable min_clusters = 10; set variable max_clusters = 500")
+    rows = sql("select auto_clusters(n) from (values (60), (250), (275), (2500), (12500), (1000000)) t(n)")
+    assert rows == [(10,), (10,), (11,), (100,), (500,), (500,)]
+
+
+# --- two language models ---------------------------------------------------------------------------------------
+
+
+def answers(n: int, shift: float, seed: int, dims: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of two language models' answers to n statements: what the statement brings, and a shift of one of them."""
+    draw = np.random.default_rng(seed)
+    statement = draw.normal(size=(n, dims)) * np.linspace(2, 0.2, dims)
+    a, b = (statement + 0.7 * draw.normal(size=(n, dims)) for _ in range(2))
+    a[:, 5] += shift
+    return a.astype(np.float32), b.astype(np.float32)
+
+
+def test_separability_grows_with_the_difference(functions: dict[str, Any]) -> None:
+    found = [functions["separability"](*answers(200, shift, 1), 200, 42) for shift in (0, 1, 5)]
+    aucs = [f["auc"] for f in found]
+    assert 0.4 < aucs[0] < 0.6 < aucs[1] < 0.9 < aucs[2] <= 1
+    assert found[0]["p_value"] > 0.05
+    assert found[2]["p_value"] == pytest.approx(1 / 201)
+    assert all(f["ci_low"] <= f["auc"] <= f["ci_high"] for f in found)
+
+
+def test_separability_nears_the_best_linear_rule(functions: dict[str, Any]) -> None:
+    """With many statements the cross-validated AUC is that of Fisher's rule with the true parameters."""
+    from scipy.stats import norm
+
+    draw = np.random.default_rng(0)
+    n, dims = 6000, 4
+    a, b = (draw.normal(size=(n, dims)).astype(np.float32) for _ in range(2))
+    # Rows of length 1 lie on a sphere: add a large constant coordinate, so that the sphere is flat where they are.
+    a, b = (np.column_stack([side * 0.01, np.ones(n)]).astype(np.float32) for side in (a, b))
+    a[:, 0] += 0.01
+    found = functions["separability"](a, b, 0, 1)
+    assert found["auc"] == pytest.approx(norm.cdf(1 / np.sqrt(2)), abs=0.01)
+    assert found["p_value"] is None
+
+
+def test_separability_does_not_find_what_is_not_there(functions: dict[str, Any]) -> None:
+    p = [functions["separability"](*answers(40, 0, seed, dims=8), 59, seed)["p_value"] for seed in range(120)]
+    assert np.mean(np.array(p) <= 0.05) <= 0.1
+    assert 0.4 < np.mean(p) < 0.6
+
+
+def test_the_interval_of_separability_covers_chance(functions: dict[str, Any]) -> None:
+    found = [functions["separability"](*answers(80, 0, seed, dims=8), 40, seed) for seed in range(120)]
+    assert np.mean([f["ci_low"] <= 0.5 <= f["ci_high"] for f in found]) > 0.88
+
+
+def test_equal_answers_cannot_be_told_apart(functions: dict[str, Any]) -> None:
+    a, _ = answers(60, 0, 0)
+    assert functions["separability"](a, a, 99, 1)["auc"] == pytest.approx(0.5)
+    assert functions["separability"](a, a, 99, 1)["p_value"] == 1.0
+
+
+def test_separability_is_the_same_for_the_same_seed_and_the_other_way_round(functions: dict[str, Any]) -> None:
+    a, b = answers(60, 0.5, 3)
+    assert functions["separability"](a, b, 50, 7) == functions["separability"](a, b, 50, 7)
+    assert functions["separability"](a, b, 0, 7)["auc"] == pytest.approx(functions["separability"](b, a, 0, 7)["auc"])
+
+
+def test_a_statement_is_never_on_both_sides(functions: dict[str, Any]) -> None:
+    """Each statement has its own direction and language models differ by nothing: memory of a statement would show."""
+    draw = np.random.default_rng(0)
+    statement = draw.normal(size=(60, 200))
+    a, b = ((statement + 0.05 * draw.normal(size=(60, 200))).astype(np.float32) for _ in range(2))
+    assert functions["separability"](a, b, 199, 1)["p_value"] > 0.01
+
+
+def test_too_few_statements_say_nothing(functions: dict[str, Any]) -> None:
+    assert set(functions["separability"](*answers(9, 5, 0), 20, 1).values()) == {None}
+    assert functions["separability"](*answers(10, 9, 0), 99, 1)["auc"] > 0.9
+
+
+def test_more_vectors_than_statements_work(functions: dict[str, Any]) -> None:
+    assert functions["separability"](*answers(30, 8, 0, dims=300), 99, 1)["auc"] > 0.8
+
+
+def test_unpaired_rows_are_an_error(functions: dict[str, Any]) -> None:
+    a, b = answers(20, 0, 0)
+    with pytest.raises(FunctionError, match="paired rows"):
+        functions["separability"](a, b[:-1], 10, 1)
+
+
+def test_permutations_share_the_work(functions: dict[str, Any]) -> None:
+    import time
+
+    a, b = answers(1000, 0, 0, dims=128)
+    start = time.process_time()
+    functions["separability"](a, b, 200, 1)
+    assert time.process_time() - start < 8
+
+
+# --- probabilities ---------------------------------------------------------------------------------------------
+
+
+def test_p_approve_sums_the_spellings_of_yes_and_no(sql: Any) -> None:
+    tokens = [("Yes", 0.5), (" yes", 0.1), ("**Yes", 0.05), ("▁YES", 0.05), ("No", 0.1), ("Ġno", 0.1), ("Not", 0.06), ("I", 0.04)]
+    logprobs = [f'{{"token": "{token}", "logprob": {np.log(p)}}}' for token, p in tokens]
+    detail = '{"top_logprobs": [' + ", ".join(logprobs) + "]}"
+    assert sql(f"select p_approve('{detail}')")[0][0] == pytest.approx(0.7 / 0.9)
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "null",
+        "'{}'",
+        "'not json'",
+        "'[1]'",
+        """'{"top_logprobs": []}'""",
+        """'{"top_logprobs": [{"token": "I", "logprob": -1}]}'""",
+    ],
+)
+def test_p_approve_is_null_without_a_yes_or_no(sql: Any, detail: str) -> None:
+    assert sql(f"select p_approve({detail})") == [(None,)]
