@@ -81,6 +81,7 @@ class Build:
         self.budget = Budget(options.max_calls, options.max_cost)
         self.blocked: dict[str, str] = {}  # node -> the ancestor because of which it is skipped
         self.changed = False
+        self.failures: list[str] = []  # of the node at hand: which lane failed how, and how often
 
     def execute(self) -> Run:
         """Plan, ask, build, test, publish.
@@ -193,7 +194,7 @@ class Build:
             self.publish()
         status = Status.PARTIAL if failed else Status.SUCCESS
         if failed:
-            message = f"{failed} calls failed"
+            message = f"{failed:,} calls failed; the next build asks them again" + "".join(f"\n  {f}" for f in self.failures[:5])
         return self._result(node, status, seconds=seconds, rows=rows, message=message, calls=calls)
 
     def _put_in_place(self, node: Node, *, unchanged: bool) -> None:
@@ -235,6 +236,7 @@ class Build:
         desk: CallDesk = self.session.new_desk()
         prefix = MATERIALIZATIONS[node.materialized](node)
         made: list[Progress] = []
+        self.failures = []
         for _ in range(MAX_ROUNDS):
             desk.start_pass()
             self.warehouse.run(prefix, node.sql, node.where)
@@ -242,6 +244,7 @@ class Build:
                 return _call_counts(made, desk.cached_by_lane)
             summary = desk.answer(on_event=lambda p: self.emit(Calling(node.name, p)), stop=self.session.stop, budget=self.budget)
             made += summary.lanes
+            self.failures += [f"{lane}: {text} ({n}x)" for (_, lane), texts in summary.errors.items() for text, n in texts.items()]
             if summary.interrupted:
                 raise Interrupted("stopped; every answer is stored")
             if summary.exhausted:

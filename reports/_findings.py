@@ -28,6 +28,7 @@ class Finding:
     detail: str
     page: str
     link: Mapping[str, Any] = field(default_factory=dict)
+    sure: bool = True
 
 
 def findings(warehouse: Warehouse, llms: Sequence[str], clustering: str, names: Mapping[int, str], top: int = 5) -> list[Finding]:
@@ -40,9 +41,13 @@ def findings(warehouse: Warehouse, llms: Sequence[str], clustering: str, names: 
         found += _distances(warehouse, llms)
     if warehouse.has("llm_differences"):
         found += _cluster_differences(warehouse, llms, clustering, names, top)
-    if warehouse.has("approval_agreement", "approval_rates"):
-        for prompt_type in prompt_types(warehouse):
-            found += _approval_differences(warehouse, llms, prompt_type)
+    for prompt_type in prompt_types(warehouse):
+        behaviors = _behavior_differences(warehouse, llms, prompt_type) if warehouse.has("approval_differences") else []
+        overall = (
+            _approval_differences(warehouse, llms, prompt_type) if warehouse.has("approval_agreement", "approval_rates") else []
+        )
+        # that nothing differs overall is worth a line only where no behavior differs either
+        found += [*behaviors, *(finding for finding in overall if finding.sure or not behaviors)]
     return found
 
 
@@ -144,7 +149,37 @@ def _approval_difference(
     if not sure:
         numbers = f"The largest shift: {title}, {numbers}"
         title = f"Approvals do not differ by {what} at q {LEVEL} ({prompt_type})"
-    return Finding(title, numbers, "approvals", {"prompts": prompt_type})
+    return Finding(title, numbers, "approvals", {"prompts": prompt_type}, sure)
+
+
+def _behavior_differences(warehouse: Warehouse, llms: Sequence[str], prompt_type: str) -> list[Finding]:
+    """The behavior in which each two language models part most, and the one that a prompt moves most."""
+    import polars as pl
+
+    frame = warehouse.frame(q.behavior_differences(prompt_type, llms)).filter(pl.col("q_value") <= LEVEL)
+    between = frame.filter(pl.col("llm_a") != pl.col("llm_b")).unique(["llm_a", "llm_b"], keep="first", maintain_order=True)
+    moved = frame.filter(pl.col("llm_a") == pl.col("llm_b")).head(1)
+    return [_behavior_difference(row, prompt_type) for row in pl.concat([between.head(3), moved]).iter_rows(named=True)]
+
+
+def _behavior_difference(row: Mapping[str, Any], prompt_type: str) -> Finding:
+    a, b = (plain(row[c], 40) for c in ("llm_a", "llm_b"))
+    first, second = (f"“{plain(row[c], 40)}”" for c in ("prompt_a", "prompt_b"))
+    more = row["difference"] > 0
+    low, high = (row["ci_low"], row["ci_high"]) if more else (-row["ci_high"], -row["ci_low"])
+    rates = [percent(row["rate_a"]), percent(row["rate_b"])]
+    if a != b:
+        who = f"{a if more else b} shows more of {plain(row['behavior'], 60)} than {b if more else a}, as {first}"
+    else:
+        who = f"{a} shows more of {plain(row['behavior'], 60)} as {first if more else second} than as {second if more else first}"
+    numbers = f"{100 * low:+.0f} to {100 * high:+.0f}), q {small(row['q_value'])}, n = {row['n']:,} statements."
+    rates = rates if more else rates[::-1]
+    return Finding(
+        who,
+        f"{rates[0]} against {rates[1]} of decisions: {points(abs(row['difference']))} ({numbers}",
+        "approvals",
+        {"prompts": prompt_type},
+    )
 
 
 def prompt_types(warehouse: Warehouse) -> list[str]:
@@ -157,12 +192,8 @@ def prompt_types(warehouse: Warehouse) -> list[str]:
 
 
 def llm_ids(warehouse: Warehouse) -> list[str]:
-    """The language models, in the order in which they were declared."""
-    for table in ("llms", "responses", "approvals"):
-        if warehouse.has(table):
-            order = "min(rowid)" if table == "llms" else "llm_id"
-            return [str(v) for v in warehouse.frame(f"select llm_id\nfrom {table}\ngroup by llm_id\norder by {order}")["llm_id"]]
-    return []
+    """The language models under study, in the order in which they were declared."""
+    return [str(llm) for llm in warehouse.frame(q.subjects(warehouse))["llm_id"]]
 
 
 def values(warehouse: Warehouse, column: str, tables: Sequence[str]) -> list[str]:

@@ -24,8 +24,8 @@ THEME_COLUMNS = {
 }
 # What the cluster table shows, where it is there.
 CLUSTER_COLUMNS = (
-    "statement_theme", "response_theme", "interaction_theme", "keywords", "theme_source", "theme_validity", "theme_error",
-    "jaccard", "stability",
+    "statement_theme", "response_theme", "interaction_theme", "keywords", "theme_source", "theme_validity", "validity_low",
+    "validity_high", "theme_error", "jaccard", "stability",
 )  # fmt: skip
 DECISIONS = {
     "approved": "approved",
@@ -402,6 +402,20 @@ def agreement(prompt_type: str, llms: Sequence[str]) -> str:
     """)
 
 
+def behavior_differences(prompt_type: str, llms: Sequence[str]) -> str:
+    """In which behaviors two prompts, or two language models, part."""
+    return _sql(f"""
+        select
+            behavior, llm_a, prompt_a, llm_b, prompt_b, n, rate_a, rate_b,
+            difference, ci_low, ci_high, p_value, q_value
+        from approval_differences
+        where
+            prompt_type = {literal(prompt_type)} and behavior is not null
+            and llm_a in {literals(list(llms))} and llm_b in {literals(list(llms))}
+        order by abs(difference) desc, behavior, llm_a, prompt_a, llm_b, prompt_b
+    """)
+
+
 def rates_by_behavior(prompt_type: str, llms: Sequence[str]) -> str:
     """Approval rates of every behavior."""
     return _sql(f"""
@@ -553,6 +567,22 @@ def failures(warehouse: Warehouse, limit: int = 1000) -> str:
         order by step, llm_id, statement_id
         limit {limit}
     """)
+
+
+def subjects(warehouse: Warehouse) -> str:
+    """The language models under study, in the order in which they were declared: not those that only name clusters."""
+    if warehouse.has("subjects"):
+        return "select llm_id\nfrom subjects\norder by rowid"
+    if warehouse.has("llms"):
+        where = "where role is distinct from 'helper'" if warehouse.column("llms", "role") else ""
+        return _sql(f"""
+            select llm_id
+            from llms
+            {where}
+            order by rowid
+        """)
+    table = next(iter(_answer_tables(warehouse)), None)
+    return f"select distinct llm_id\nfrom {table}\norder by llm_id" if table else "select NULL as llm_id\nwhere false"
 
 
 def refusals() -> str:

@@ -219,10 +219,11 @@ def facts(scope: Scope) -> list[tuple[str, str]]:
     """What ran: sizes, failures, cost, the last run."""
     warehouse = scope.warehouse
     found = [
-        (name.replace("llms", "language models"), f"{warehouse.row(f'select count(*) as n from {name}')['n']:,}")
-        for name in ("statements", "llms", "responses", "approvals")
+        (name, f"{warehouse.row(f'select count(*) as n from {name}')['n']:,}")
+        for name in ("statements", "responses", "approvals")
         if warehouse.has(name)
     ]
+    found.insert(1, ("language models", f"{len(scope.all_llms):,}"))
     if warehouse.has("responses") or warehouse.has("approvals"):
         totals = scope.frame(q.call_totals(warehouse))
         found.append(("calls failed", f"{int(totals['failed'].sum()):,}"))
@@ -236,7 +237,8 @@ def simulated(scope: Scope) -> str:
     """A sentence that says which language models are only simulated; "" when none is."""
     if not scope.warehouse.column("llms", "provider"):
         return ""
-    who = scope.frame("select llm_id\nfrom llms\nwhere provider = 'simulated'\norder by llm_id")["llm_id"].to_list()
+    rows = scope.frame("select llm_id\nfrom llms\nwhere provider = 'simulated'\norder by llm_id")["llm_id"]
+    who = [llm for llm in rows if llm in scope.all_llms]
     if not who:
         return ""
     names = "All language models" if len(who) == len(scope.all_llms) else plain(", ".join(who), 300)
@@ -430,11 +432,11 @@ def write_images(scope: Scope, folder: Path, kind: str) -> list[Path]:
     for figure in figures(scope):
         figure.fig.update_layout(
             paper_bgcolor=scope.style.ground,
-            title={"text": charts.label(figure.title, 90), "x": 0.01, "y": 0.99, "yanchor": "top"},
+            title={"text": charts.label(figure.title, 90), "x": 0.01, "y": 1, "yanchor": "top", "pad": {"t": 12}},
         )
-        figure.fig.update_layout(margin={"t": (figure.fig.layout.margin.t or 30) + 30})
+        figure.fig.update_layout(margin={"t": (figure.fig.layout.margin.t or 30) + 44})
         path = folder / f"{_file_name(figure.name)}.{kind}"
-        size = {"width": figure.fig.layout.width or 1100, "height": (figure.fig.layout.height or 600) + 30}
+        size = {"width": figure.fig.layout.width or 1100, "height": (figure.fig.layout.height or 600) + 44}
         jobs.append({"fig": figure.fig, "path": str(path), "opts": {"format": kind, "scale": 2 if kind == "png" else 1, **size}})
         paths.append(path)
     if not jobs:

@@ -102,7 +102,7 @@ LETTERS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": 
 CONTRACTIONS = ((r"\bcan't\b|\bcannot\b", "can not"), (r"\bwon't\b", "will not"), (r"n't\b", " not"), (r"\bi'd\b", "i would"),
                 (r"\bi'm\b", "i am"), (r"\bi'll\b", "i will"), (r"\bi've\b", "i have"))  # fmt: skip
 LIST_MARK = re.compile(r"^\s*(?:[-+•]\s+|[(\[]?\d{1,2}[.):\]]\s*)")
-MARKUP = re.compile(r"[*_`#>~\"]+")
+MARKUP = re.compile(r"[*_`#<>~\"]+")
 CHOICE = re.compile(r"[(\[]?\s*'?\b(?:yes'?\s*(?:/|\bor\b|\|)\s*'?no|no'?\s*(?:/|\bor\b|\|)\s*'?yes|y\s*/\s*n)\b'?\s*[)\]]?")
 EDGES = " .,!?:-'"
 SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|\n+|;")
@@ -163,7 +163,7 @@ _ANSWERING = _words(
     "assisting, help, helping, comply, fulfil, fulfill, continue, participate, discuss, discussing, "
     "judge, evaluate, weigh in, do that, do this",
     r"approve (?:or|nor) disapprove",
-    r"take (?:a|any) (?:side|sides|position|stance)",
+    r"take (?:(?:a|any) )?(?:sides?|position|stance)",
     r"(?:form|have) (?:an |any )?opinions?",
     r"make (?:a|that|this|such) (?:decision|judge?ment|choice)",
 )

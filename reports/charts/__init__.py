@@ -6,7 +6,7 @@ plotly makes links of what a language model wrote.
 
 from reports._texts import label
 from reports.charts.approvals import agreement_heatmap, diverging_bars, flips, rate_dots, rate_heatmap
-from reports.charts.comparison import dumbbell, volcano
+from reports.charts.comparison import dumbbell, forest, volcano
 from reports.charts.hierarchy import boxes, dendrogram
 from reports.charts.maps import Category, density_map, point_map
 from reports.charts.quality import amounts, latency
@@ -40,6 +40,7 @@ __all__ = [
     "diverging_bars",
     "dumbbell",
     "flips",
+    "forest",
     "label",
     "latency",
     "llm_colours",

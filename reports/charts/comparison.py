@@ -154,3 +154,46 @@ def dumbbell(differences: pl.DataFrame, a: str, b: str, colours: Mapping[str, st
     fig.update_xaxes(tickformat=".0%", rangemode="tozero", title="share of its responses")
     fig.update_yaxes(tickvals=y, ticktext=names, showgrid=False, zeroline=False, range=[-0.7, len(y) - 0.3])
     return finished(fig, style, height=110 + 26 * max(len(rows), 3))
+
+
+def forest(differences: pl.DataFrame, a: str, b: str, colours: Mapping[str, str], fdr: float, style: Style) -> go.Figure:
+    """Differences with their intervals, one row each; those that are not sure are grey.
+
+    Args:
+        differences: rows (label, difference, ci_low, ci_high, q_value, rate_a, rate_b, n), difference = a - b, from the top.
+        a: what lies on the right.
+        b: what lies on the left.
+        colours: of a and b, where they have one.
+        fdr: q-value up to which a difference is sure.
+        style: the look.
+    """
+    import plotly.graph_objects as go
+
+    rows = differences.reverse().to_dicts()
+    paints = [colours.get(a if r["difference"] > 0 else b, ACCENT) if (r["q_value"] or 0) <= fdr else NO_ANSWER for r in rows]
+    fig = go.Figure()
+    for y, (row, colour) in enumerate(zip(rows, paints, strict=True)):
+        line = {"color": colour, "width": 2}
+        fig.add_trace(
+            go.Scatter(x=[row["ci_low"], row["ci_high"]], y=[y, y], mode="lines", line=line, hoverinfo="skip", showlegend=False)
+        )
+    hover = [
+        f"<b>{label(r['label'])}</b><br>{label(a)} {percent(r['rate_a'])}, {label(b)} {percent(r['rate_b'])}"
+        f"<br>{points(r['difference'])} ({100 * r['ci_low']:+.0f} to {100 * r['ci_high']:+.0f}), q {label(small(r['q_value']))}, n {r['n']:,}"
+        for r in rows
+    ]
+    fig.add_trace(
+        go.Scatter(
+            x=[r["difference"] for r in rows],
+            y=list(range(len(rows))),
+            mode="markers",
+            marker={"size": 10, "color": paints},
+            text=hover,
+            hovertemplate="%{text}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    fig.update_xaxes(title=f"← more {label(b, 20)}      difference      more {label(a, 20)} →", tickformat="+.0%", zeroline=True)
+    ticks = {"tickvals": list(range(len(rows))), "ticktext": [label(r["label"], 40) for r in rows]}
+    fig.update_yaxes(showgrid=False, zeroline=False, range=[-0.7, len(rows) - 0.3], **ticks)
+    return finished(fig, style, height=90 + 26 * max(len(rows), 3), margin={"l": 8, "r": 8, "t": 10, "b": 8})

@@ -49,7 +49,7 @@ def boxes(
     trace = go.Treemap if kind == "treemap" else go.Icicle
     edge = {"l": 0, "r": 0, "t": 6, "b": 6}
     tidy = {"minsize": 9, "mode": "hide"}  # no text rather than one too small to read
-    inner = set(nodes["parent"])
+    inner = set(nodes["parent"]) if kind == "treemap" else set()
     colours = paint(nodes["value"].to_list(), scale, low, high, missing=style.faint)
     extra: dict[str, Any] = {"tiling": {"pad": 2}} if kind == "treemap" else {"tiling": {"orientation": "h", "pad": 1}}
     fig = go.Figure(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -14,6 +14,8 @@ from reports._texts import markdown, percent, plain
 from reports._tree import with_wilson
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import polars as pl
 
     from reports._scope import Scope
@@ -23,7 +25,7 @@ QUESTION = "Who approves what, under which prompt? Rates count those that answer
 ICON = ":material/thumbs_up_down:"
 ORDER = 4
 
-FEW, SILENT = 30, 0.2
+FEW, SILENT, LEVEL = 30, 0.2, 0.05
 DECISIONS = ["approved", "disapproved", "refused", "unparsable", "error"]
 
 
@@ -92,6 +94,7 @@ def render(scope: Scope) -> None:
         )
     if cluster is None and wording == "approve":
         _pairs(scope, prompt_type)
+        _behavior_pairs(scope, prompt_type)
         _bias(scope, prompt_type)
         _behaviors(scope, prompt_type)
     _pivot(scope, prompt_type, wording, cluster)
@@ -189,6 +192,53 @@ def flipped(same: pl.DataFrame, baseline: str) -> pl.DataFrame:
         "llm_a", "n", "q_value", prompt_name="prompt_a", to_disapproved="only_b", to_approved="only_a"
     )
     return pl.concat([straight, turned], how="diagonal").rename({"llm_a": "llm_id"}).sort("prompt_name", "llm_id")
+
+
+def _behavior_pairs(scope: Scope, prompt_type: str) -> None:
+    """In which behaviors two cells part: the pairs with the most differences first."""
+    import polars as pl
+
+    if not scope.warehouse.has("approval_differences"):
+        return
+    sql = q.behavior_differences(prompt_type, scope.llms)
+    frame = scope.frame(sql)
+    if frame.is_empty():
+        return
+    st.subheader("Behaviors that part", anchor=False)
+    keys = ["llm_a", "prompt_a", "llm_b", "prompt_b"]
+    sure = (pl.col("q_value") <= LEVEL).sum()
+    pairs = (
+        frame.group_by(keys, maintain_order=True)
+        .agg(sure=sure)
+        .sort("sure", "llm_a", "prompt_a", descending=[True, False, False])
+    )
+    options = {_pair_name(row): row for row in pairs.iter_rows(named=True)}
+    name = st.selectbox("Pair", list(options), key="pair", bind="query-params", label_visibility="collapsed")
+    row = options[name]
+    part = frame.filter(pl.all_horizontal(pl.col(k) == row[k] for k in keys)).with_columns(label=pl.col("behavior"))
+    same = row["llm_a"] == row["llm_b"]
+    a, b = (row["prompt_a"], row["prompt_b"]) if same else (row["llm_a"], row["llm_b"])
+    st.caption(
+        "Share of decisions that show the behavior (approving a statement that goes with it, disapproving one against it), paired by "
+        "statement; saying yes to everything makes no difference here. Grey: not sure at q 0.05."
+    )
+    page.chart(
+        scope,
+        charts.forest(part, a, b, scope.colours, LEVEL, scope.style),
+        "behavior_pairs",
+        sql,
+        data=frame,
+        alt=f"Difference of each behavior between {plain(a)} and {plain(b)}, with intervals",
+    )
+
+
+def _pair_name(row: Mapping[str, Any]) -> str:
+    who = (
+        f"{row['llm_a']}: {row['prompt_a']} and {row['prompt_b']}"
+        if row["llm_a"] == row["llm_b"]
+        else f"{row['llm_a']} and {row['llm_b']} as {row['prompt_a']}"
+    )
+    return plain(f"{who} ({row['sure']} differ)", 120)
 
 
 def _bias(scope: Scope, prompt_type: str) -> None:

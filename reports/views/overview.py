@@ -43,7 +43,7 @@ def _cards(scope: Scope) -> None:
     cells: list[tuple[str, str, str | None]] = []
     for table in ("statements", "llms", "responses", "approvals"):
         if warehouse.has(table):
-            n = int(warehouse.row(f"select count(*) as n from {table}")["n"])
+            n = len(scope.all_llms) if table == "llms" else int(warehouse.row(f"select count(*) as n from {table}")["n"])
             cells.append(({"llms": "language models"}.get(table, table), f"{n:,}", None))
     if warehouse.has("responses") or warehouse.has("approvals"):
         totals = scope.frame(q.call_totals(warehouse))
@@ -71,7 +71,8 @@ def _provenance(scope: Scope) -> None:
             )
             st.caption(f"Last run {row['started_at']:%Y-%m-%d %H:%M} · target {markdown(row['target'])} · {markdown(words)}")
     if warehouse.column("llms", "provider"):
-        simulated = warehouse.frame("select llm_id\nfrom llms\nwhere provider = 'simulated'\norder by llm_id")["llm_id"].to_list()
+        rows = warehouse.frame("select llm_id\nfrom llms\nwhere provider = 'simulated'\norder by llm_id")["llm_id"]
+        simulated = [llm for llm in rows if llm in scope.all_llms]
         if simulated:
             who = "All language models" if len(simulated) == len(scope.all_llms) else markdown(", ".join(simulated), 200)
             st.info(
@@ -81,17 +82,22 @@ def _provenance(scope: Scope) -> None:
 
 
 def _finding(finding: Finding, i: int) -> None:
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"finding_{i}"):
-        st.markdown(f"**{markdown(finding.title, 200)}**  \n{markdown(finding.detail, 400)}", width="stretch")
+    with st.container(border=True, key=f"finding_{i}"):
+        words, link_place = st.columns([9, 1], vertical_alignment="center")
+        words.markdown(f"**{markdown(finding.title, 200)}**  \n{markdown(finding.detail, 400)}", width="stretch")
         target = st.session_state["_pages"].get(finding.page)
         if target is not None:
             link = {k: str(v) for k, v in finding.link.items()}
-            st.page_link(target, label="look", icon=":material/arrow_forward:", query_params=link)
+            link_place.page_link(target, label="look", icon=":material/arrow_forward:", query_params=link)
 
 
 def _trust(scope: Scope) -> None:
-    """Tests that did not pass."""
+    """What could be seen at all, and the tests that did not pass."""
     st.subheader("Can I trust it", anchor=False)
+    if scope.warehouse.column("detectable_differences", "note"):
+        notes = scope.frame("select note\nfrom detectable_differences\norder by comparison, discordant")["note"].to_list()
+        for note in notes:
+            st.caption(markdown(note, 300))
     if not scope.warehouse.has("_bclust.results", "_bclust.runs"):
         page.empty("This warehouse keeps no test results.", "bclust test")
         return
