@@ -244,7 +244,8 @@ class Build:
                 return _call_counts(made, desk.cached_by_lane)
             summary = desk.answer(on_event=lambda p: self.emit(Calling(node.name, p)), stop=self.session.stop, budget=self.budget)
             made += summary.lanes
-            self.failures += [f"{lane}: {text} ({n}x)" for (_, lane), texts in summary.errors.items() for text, n in texts.items()]
+            for (_, lane), messages in summary.errors.items():
+                self.failures += [f"{lane}: {text} ({n}x)" for text, n in messages.items()]
             if summary.interrupted:
                 raise Interrupted("stopped; every answer is stored")
             if summary.exhausted:

@@ -280,7 +280,7 @@ class LaneRun:
     def _try_later(self, batch: _Batch, after: float | None) -> None:
         self.retries += len(batch.calls)
         jitter = random.random()  # noqa: S311 - spreads retries, keeps no secret
-        backoff = min(_LONGEST_WAIT, 0.25 * 2**batch.tries) * (0.5 + jitter)
+        backoff = min(_LONGEST_WAIT, self._limits.initial_sleep_s * 2**batch.tries) * (0.5 + jitter)
         wait = after * (1 + 0.1 * jitter) if after else backoff
         heapq.heappush(self._later, (self._loop.time() + wait, next(self._count), batch))
 

@@ -165,6 +165,7 @@ class Limits:
     tokens_per_minute: float | None = None
     timeout_s: float | None = 60.0
     max_retries: int = 6
+    initial_sleep_s: float = 0.25  # before the second try where the server names no time; doubles from then on
     sort_by_length: bool = False
 
 

@@ -12,7 +12,9 @@ from bclust.functions import Context, Limits, member
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-_LIMITS = ("max_concurrency", "batch_size", "requests_per_minute", "tokens_per_minute", "timeout_s", "max_retries")
+_LIMITS = (
+    "max_concurrency", "batch_size", "requests_per_minute", "tokens_per_minute", "timeout_s", "max_retries", "initial_sleep_s",
+)  # fmt: skip
 _MAY_BE_ZERO = ("max_retries",)
 
 

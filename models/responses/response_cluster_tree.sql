@@ -52,7 +52,7 @@ final as (
         n.cluster_id,
         n.height,
         n.n,
-        t.response_theme as label
+        left(t.response_theme, getvariable('max_desc_length')) as label
     from nodes as n
     left join parents as p using (clustering, node_id)
     left join response_cluster_themes as t using (clustering, cluster_id)

@@ -179,7 +179,8 @@ def forest(differences: pl.DataFrame, a: str, b: str, colours: Mapping[str, str]
         )
     hover = [
         f"<b>{label(r['label'])}</b><br>{label(a)} {percent(r['rate_a'])}, {label(b)} {percent(r['rate_b'])}"
-        f"<br>{points(r['difference'])} ({100 * r['ci_low']:+.0f} to {100 * r['ci_high']:+.0f}), q {label(small(r['q_value']))}, n {r['n']:,}"
+        f"<br>{points(r['difference'])} ({100 * r['ci_low']:+.0f} to {100 * r['ci_high']:+.0f})"
+        f"<br>q {label(small(r['q_value']))}, n = {r['n']:,}"
         for r in rows
     ]
     fig.add_trace(

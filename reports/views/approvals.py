@@ -219,8 +219,8 @@ def _behavior_pairs(scope: Scope, prompt_type: str) -> None:
     same = row["llm_a"] == row["llm_b"]
     a, b = (row["prompt_a"], row["prompt_b"]) if same else (row["llm_a"], row["llm_b"])
     st.caption(
-        "Share of decisions that show the behavior (approving a statement that goes with it, disapproving one against it), paired by "
-        "statement; saying yes to everything makes no difference here. Grey: not sure at q 0.05."
+        "Share of decisions that show the behavior (approving a statement that goes with it, disapproving one against it), "
+        "paired by statement; saying yes to everything makes no difference here. Grey: not sure at q 0.05."
     )
     page.chart(
         scope,

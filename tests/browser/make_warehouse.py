@@ -124,10 +124,21 @@ def _tables(shape: Shape) -> dict[str, pl.DataFrame]:
         "statements": statements,
         "llms": pl.DataFrame(
             {
-                "llm_id": llms,
-                "provider": ["simulated"] * len(llms),
-                "model": llms,
-                "params": [json.dumps({"temperature": 0.01})] * len(llms),
+                "llm_id": [*llms, "namer"],
+                "provider": "simulated",
+                "model": [*llms, "namer"],
+                "role": [*(None for _ in llms), "helper"],
+                "params": json.dumps({"temperature": 0.01}),
+            }
+        ),
+        "subjects": pl.DataFrame({"llm_id": llms, "provider": "simulated", "model": llms}),
+        "detectable_differences": pl.DataFrame(
+            {
+                "comparison": ["approvals"],
+                "n": [shape.n_statements],
+                "discordant": [0.1],
+                "difference": [0.06],
+                "note": ["240 statements show a difference of 6 points (80 % power, 5 % level)"],
             }
         ),
         "embedders": pl.DataFrame({"embedder": ["default"], "provider": ["lexical"], "params": ["{}"]}),
@@ -466,6 +477,7 @@ def _rates(
         "approval_rates_by_behavior": by_behavior,
         "statement_cluster_approvals": cells,
         "approval_agreement": _agreement(asked),
+        "approval_differences": _behavior_differences(asked, statements),
     }
 
 
@@ -507,6 +519,28 @@ def _agreement(asked: pl.DataFrame) -> pl.DataFrame:
     schema = {"prompt_type": pl.String, "llm_a": pl.String, "prompt_a": pl.String, "llm_b": pl.String, "prompt_b": pl.String}
     frame = pl.DataFrame(rows, schema_overrides=schema)
     return frame.with_columns(q_value=_adjusted(frame["p_value"]))
+
+
+def _behavior_differences(asked: pl.DataFrame, statements: pl.DataFrame) -> pl.DataFrame:
+    """Pairs of language models under one prompt, and of prompts of one language model, behavior by behavior."""
+    shows = asked.join(statements.select("statement_id", "behavior", "matching_answer"), on="statement_id").select(
+        "statement_id", "behavior", "prompt_type", "llm_id", "prompt_name",
+        shows=(pl.col("decision") == "approved") == (pl.col("matching_answer") == "yes"),
+    )  # fmt: skip
+    both = shows.join(shows, on=["statement_id", "behavior", "prompt_type"], suffix="_b").filter(
+        ((pl.col("llm_id") == pl.col("llm_id_b")) & (pl.col("prompt_name") < pl.col("prompt_name_b")))
+        | ((pl.col("prompt_name") == pl.col("prompt_name_b")) & (pl.col("llm_id") < pl.col("llm_id_b")))
+    )
+    frame = both.group_by("behavior", "prompt_type", llm_a="llm_id", prompt_a="prompt_name", llm_b="llm_id_b", prompt_b="prompt_name_b").agg(
+        n=pl.len(), rate_a=pl.col("shows").mean(), rate_b=pl.col("shows_b").mean(),
+        only_a=(pl.col("shows") & ~pl.col("shows_b")).sum(), only_b=(~pl.col("shows") & pl.col("shows_b")).sum(),
+    )  # fmt: skip
+    frame = frame.sort(pl.exclude("n", "rate_a", "rate_b", "only_a", "only_b"))
+    p = pl.Series([_midp(a, b) for a, b in frame.select("only_a", "only_b").iter_rows()], dtype=pl.Float64)
+    difference = pl.col("rate_a") - pl.col("rate_b")
+    return frame.with_columns(
+        difference=difference, ci_low=difference - 0.1, ci_high=difference + 0.1, p_value=p, q_value=_adjusted(p)
+    ).drop("only_a", "only_b")
 
 
 def _midp(a: int, b: int) -> float:

