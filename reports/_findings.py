@@ -31,7 +31,7 @@ class Finding:
     sure: bool = True
 
 
-def findings(warehouse: Warehouse, llms: Sequence[str], clustering: str, names: Mapping[int, str], top: int = 5) -> list[Finding]:
+def findings(warehouse: Warehouse, llms: Sequence[str], clustering: str, names: Mapping[int, str], top: int = 4) -> list[Finding]:
     """How far language models can be told apart, and the largest differences between them and between prompts.
 
     Only what has a q-value at or below 0.05 is called a difference; where nothing has, that is said, with the largest.
@@ -41,13 +41,13 @@ def findings(warehouse: Warehouse, llms: Sequence[str], clustering: str, names: 
         found += _distances(warehouse, llms)
     if warehouse.has("llm_differences"):
         found += _cluster_differences(warehouse, llms, clustering, names, top)
-    for prompt_type in prompt_types(warehouse):
-        behaviors = _behavior_differences(warehouse, llms, prompt_type) if warehouse.has("approval_differences") else []
-        overall = (
-            _approval_differences(warehouse, llms, prompt_type) if warehouse.has("approval_agreement", "approval_rates") else []
-        )
-        # that nothing differs overall is worth a line only where no behavior differs either
-        found += [*behaviors, *(finding for finding in overall if finding.sure or not behaviors)]
+    types = prompt_types(warehouse)
+    behaviors = _behavior_differences(warehouse, llms, types) if warehouse.has("approval_differences") else []
+    overall: list[Finding] = []
+    if warehouse.has("approval_agreement", "approval_rates"):
+        overall = [finding for prompt_type in types for finding in _approval_differences(warehouse, llms, prompt_type)]
+    # that nothing differs overall is worth a line only where no behavior differs either
+    found += [*behaviors, *(finding for finding in overall if finding.sure or not behaviors)]
     return found
 
 
@@ -152,17 +152,24 @@ def _approval_difference(
     return Finding(title, numbers, "approvals", {"prompts": prompt_type}, sure)
 
 
-def _behavior_differences(warehouse: Warehouse, llms: Sequence[str], prompt_type: str) -> list[Finding]:
-    """The behavior in which each two language models part most, and the one that a prompt moves most."""
+def _behavior_differences(warehouse: Warehouse, llms: Sequence[str], types: Sequence[str]) -> list[Finding]:
+    """The behavior in which each two language models part most, and that which a prompt of each type moves most."""
     import polars as pl
 
-    frame = warehouse.frame(q.behavior_differences(prompt_type, llms)).filter(pl.col("q_value") <= LEVEL)
-    between = frame.filter(pl.col("llm_a") != pl.col("llm_b")).unique(["llm_a", "llm_b"], keep="first", maintain_order=True)
-    moved = frame.filter(pl.col("llm_a") == pl.col("llm_b")).head(1)
-    return [_behavior_difference(row, prompt_type) for row in pl.concat([between.head(3), moved]).iter_rows(named=True)]
+    frames = [warehouse.frame(q.behavior_differences(t, llms)).with_columns(prompt_type=pl.lit(t)) for t in types]
+    if not frames:
+        return []
+    sure = (
+        pl.concat(frames)
+        .filter(pl.col("q_value") <= LEVEL)
+        .sort(pl.col("difference").abs(), descending=True, maintain_order=True)
+    )
+    between = sure.filter(pl.col("llm_a") != pl.col("llm_b")).unique(["llm_a", "llm_b"], keep="first", maintain_order=True)
+    moved = sure.filter(pl.col("llm_a") == pl.col("llm_b")).unique("prompt_type", keep="first", maintain_order=True)
+    return [_behavior_difference(row) for row in pl.concat([between.head(4), moved]).iter_rows(named=True)]
 
 
-def _behavior_difference(row: Mapping[str, Any], prompt_type: str) -> Finding:
+def _behavior_difference(row: Mapping[str, Any]) -> Finding:
     a, b = (plain(row[c], 40) for c in ("llm_a", "llm_b"))
     first, second = (f"“{plain(row[c], 40)}”" for c in ("prompt_a", "prompt_b"))
     more = row["difference"] > 0
@@ -172,14 +179,10 @@ def _behavior_difference(row: Mapping[str, Any], prompt_type: str) -> Finding:
         who = f"{a if more else b} shows more of {plain(row['behavior'], 60)} than {b if more else a}, as {first}"
     else:
         who = f"{a} shows more of {plain(row['behavior'], 60)} as {first if more else second} than as {second if more else first}"
-    numbers = f"{100 * low:+.0f} to {100 * high:+.0f}), q {small(row['q_value'])}, n = {row['n']:,} statements."
     rates = rates if more else rates[::-1]
-    return Finding(
-        who,
-        f"{rates[0]} against {rates[1]} of decisions: {points(abs(row['difference']))} ({numbers}",
-        "approvals",
-        {"prompts": prompt_type},
-    )
+    numbers = f"{points(abs(row['difference']))} ({100 * low:+.0f} to {100 * high:+.0f}), q {small(row['q_value'])}"
+    detail = f"{rates[0]} against {rates[1]} of decisions: {numbers}, n = {row['n']:,} statements."
+    return Finding(who, detail, "approvals", {"prompts": row["prompt_type"]})
 
 
 def prompt_types(warehouse: Warehouse) -> list[str]:

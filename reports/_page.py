@@ -40,7 +40,7 @@ WORDS |= {
         "failed_calls", "finish_reason", "input_tokens", "interaction_theme", "latency_ms", "matching_answer",
         "n_clusters", "n_rows", "output_tokens", "p_approve", "p_value", "q_value", "ran_at", "resource_type",
         "response_theme", "share_a", "share_b", "source_file", "source_line", "started_at", "statement_theme",
-        "system_message", "theme_source", "theme_validity", "yes_bias",
+        "system_message", "theme_at_chance", "theme_source", "theme_validity", "validity_high", "validity_low", "yes_bias",
     )
 }  # fmt: skip
 

@@ -92,7 +92,10 @@ def comparison_names(clustering: str) -> str:
 def cluster_table(warehouse: Warehouse, kind: str, clustering: str) -> str:
     """All that is known of each cluster: themes, validity, stability."""
     themes = f"{kind}_cluster_themes"
-    columns = ", ".join(["cluster_id", "n", *(c for c in CLUSTER_COLUMNS if warehouse.column(themes, c))])
+    names = ["cluster_id", "n", *(c for c in CLUSTER_COLUMNS if warehouse.column(themes, c))]
+    if "validity_low" in names:  # a judge does no better than chance with this name
+        names.insert(names.index("theme_validity"), "validity_low <= 0.5 as theme_at_chance")
+    columns = ", ".join(names)
     return _sql(f"""
         select {columns}
         from {themes}

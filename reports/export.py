@@ -169,6 +169,26 @@ def _approvals(scope: Scope) -> Iterator[Figure]:
             "Of those that answered, with denominators.",
             fig,
         )
+        yield from _behaviors(scope, prompt_type)
+
+
+def _behaviors(scope: Scope, prompt_type: str) -> Iterator[Figure]:
+    """The pairs of language models that part in the most behaviors, each under the prompt where they do."""
+    import polars as pl
+
+    if not scope.warehouse.has("approval_differences"):
+        return
+    frame = scope.frame(q.behavior_differences(prompt_type, scope.llms)).filter(pl.col("llm_a") != pl.col("llm_b"))
+    keys = ["llm_a", "llm_b", "prompt_a"]
+    sure = frame.group_by(keys, maintain_order=True).agg(sure=(pl.col("q_value") <= 0.05).sum())
+    chosen = sure.sort("sure", descending=True, maintain_order=True).unique(["llm_a", "llm_b"], keep="first", maintain_order=True)
+    for a, b, prompt, n in chosen.head(PAIRS).iter_rows():
+        part = frame.filter((pl.col("llm_a") == a) & (pl.col("llm_b") == b) & (pl.col("prompt_a") == prompt))
+        fig = charts.forest(part.with_columns(label=pl.col("behavior")), a, b, scope.colours, 0.05, scope.style)
+        note = f"{n} of {len(part)} behaviors differ at q 0.05, as {prompt}; paired by statement, 95 % intervals."
+        yield Figure(
+            f"behaviors_{prompt_type}_{a}_{b}", "Approvals", f"{a} and {b}, behavior by behavior: {prompt_type}", note, fig
+        )
 
 
 def _hierarchies(scope: Scope) -> Iterator[Figure]:

@@ -1,7 +1,7 @@
 -- What the language model for themes calls each cluster of statements, asked with its members and with its neighbor's.
 with kinds as (
     select unnest(['statement']) as kind
-    where getvariable('themes_llm') is not null
+    where getvariable('themes_llm') in (select llm_id from llms)
 ),
 
 texts as (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,12 +21,18 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 def commands(page: Path) -> list[str]:
     """The lines of a page's shell blocks, and its inline code, that call bclust."""
     text = page.read_text(encoding="utf-8")
-    lines = [line for block in re.findall(r"```(?:bash|sh|console)\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    lines = [
+        line
+        for block in re.findall(r"^```(?:bash|sh|console)?\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        for line in block.splitlines()
+    ]
     lines += re.findall(r"`(bclust [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     found = []
     for line in lines:
         for part in re.split(r"&&|;(?=\s)", re.sub(r"\s+#.*$", "", line)):
             words = part.strip().removeprefix("$ ").removeprefix(".venv/bin/")
+            if words.count('"') % 2:  # the SQL goes on in the next lines
+                words = words.partition('"')[0]
             if words.startswith("bclust "):
                 found.append(words)
     return found
@@ -51,6 +60,19 @@ def test_a_command_in_the_documentation_can_be_called_like_that(page: str, comma
     for word in words:
         if re.match(r"--?[a-zA-Z]", word):
             assert word.split("=")[0] in options, f"{page}: bclust {current.name} has no option {word}"
+
+
+def test_the_tutorial_runs_from_a_new_project_to_its_finding(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    own_project = text[text.index("## 3.") : text.index("## 7.")] if "## 7." in text else text[text.index("## 3.") :]
+    blocks = re.findall(r"^```\n(.*?)^```", own_project, re.DOTALL | re.MULTILINE)
+    script = "\n".join(b for b in blocks if "bclust report" not in b)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    outcome = subprocess.run(
+        ["bash", "-euc", script], cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert outcome.returncode == 0, outcome.stderr[-2000:]
+    assert "patience" in outcome.stdout
 
 
 def test_every_command_is_documented() -> None:

@@ -1,0 +1,204 @@
+"""Which clusterer finds the behaviors? Each one, with each reduction, on MiniLM vectors of labelled statements.
+
+    python benchmarks/clusters.py --data DIR [--quick] [--cache DIR] [--million]
+
+40 behaviors x 100 statements, 5 seeds; without --data, the project's own statements. Every clusterer runs in its own process,
+gets the true number of behaviors (those that find the number themselves ignore it) and is timed from vectors to the labels of
+all rows; ARI and NMI count noise as one cluster. The baseline is scikit-learn's KMeans on the same unit vectors.
+--million also groups 1,000,000 vectors. The last line is JSON: default (the first clustering of bclust.yml), default_ari,
+baseline_ari, ari_ratio, time_ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+PCA = {"reduce": {"method": "pca", "dims": 50}}
+UMAP = {"reduce": {"method": "umap", "dims": 10}}
+SPECTRAL = {"reduce": {"method": "spectral", "dims": 30}}
+RUNS: list[tuple[str, dict[str, Any]]] = [
+    ("KMeans (scikit-learn)", {}),
+    ("kmeans", {}),
+    ("kmeans", PCA),
+    ("kmeans", UMAP),
+    ("spectral", {}),
+    ("spectral", PCA),
+    ("agglomerative", {}),
+    ("agglomerative", PCA),
+    ("agglomerative", UMAP),
+    ("agglomerative", {"linkage": "average"}),
+    ("agglomerative", {"linkage": "average", **PCA}),
+    ("hdbscan", SPECTRAL),
+    ("hdbscan", PCA),
+    ("hdbscan", UMAP),
+    ("optics", SPECTRAL),
+    ("optics", PCA),
+    ("optics", UMAP),
+]
+
+
+def measure(algorithm: str, params: dict[str, Any], vectors: np.ndarray, truth: np.ndarray, seeds: int) -> dict[str, float] | str:
+    """Mean ARI, NMI, clusters, share of noise, seconds, and the peak of this process's memory; or why it could not run."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    from bclust.errors import FunctionError
+    from bclust.functions import load_functions, member
+
+    load_functions(ROOT)
+    import udfs.clusterers as family
+
+    k = len(np.unique(truth))
+
+    def labels(rows: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
+        if algorithm.startswith("KMeans"):
+            return np.asarray(KMeans(n_clusters, random_state=seed).fit_predict(rows))
+        return family.fit_clusterer(rows, algorithm, n_clusters=n_clusters, params=params, random_state=seed)["labels"]
+
+    if not algorithm.startswith("KMeans"):
+        member("clusterers", algorithm)
+    try:
+        labels(vectors[:: max(1, len(vectors) // 200)], min(k, 10), 0)  # imports and first touches are not timed
+        scores, started = [], time.perf_counter()
+        for seed in range(seeds):
+            found = labels(vectors, k, seed)
+            scores.append((found, time.perf_counter() - started))
+            started = time.perf_counter()
+    except FunctionError as error:
+        return error.message
+    return {
+        "ari": float(np.mean([adjusted_rand_score(truth, found) for found, _ in scores])),
+        "nmi": float(np.mean([normalized_mutual_info_score(truth, found) for found, _ in scores])),
+        "clusters": float(np.mean([found.max() + 1 for found, _ in scores])),
+        "noise": float(np.mean([(found < 0).mean() for found, _ in scores])),
+        "seconds": float(np.median([seconds for _, seconds in scores])),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def default_run() -> tuple[str, dict[str, Any]]:
+    """The first clustering of bclust.yml: the project's default."""
+    from bclust.config import plain, read_yaml
+
+    row = dict(plain(read_yaml(ROOT / "bclust.yml").section("seeds"))["clusterings"][0])
+    params = {key: value for key, value in row.items() if key not in ("clustering", "algorithm", "n_clusters")}
+    return str(row["algorithm"]), params
+
+
+def sampling_loss(algorithm: str, params: dict[str, Any], vectors: np.ndarray, truth: np.ndarray, seeds: int) -> float:
+    """How much ARI is lost when half of the rows are fitted and the others assigned."""
+    from sklearn.metrics import adjusted_rand_score
+
+    import udfs.clusterers as family
+
+    k, losses = len(np.unique(truth)), []
+    for seed in range(seeds):
+        half = np.random.default_rng(seed).permutation(len(vectors))[: len(vectors) // 2]
+        settings = {"n_clusters": k, "params": params, "random_state": seed}
+        whole = family.fit_clusterer(vectors, algorithm, **settings)["labels"]
+        part = family.assign(vectors, family.fit_clusterer(vectors[half], algorithm, **settings))
+        losses.append(adjusted_rand_score(truth, whole) - adjusted_rand_score(truth, part))
+    return float(np.mean(losses))
+
+
+def million(algorithm: str, params: dict[str, Any], vectors: np.ndarray) -> dict[str, float]:
+    """Seconds to fit 20,000 of 1,000,000 jittered vectors with 500 clusters, and to assign all."""
+    import udfs.clusterers as family
+
+    draw = np.random.default_rng(0)
+    rows = np.empty((1_000_000, vectors.shape[1]), dtype=np.float32)
+    for start in range(0, len(rows), 50_000):  # in blocks: the normal draws are float64
+        block = vectors[draw.integers(0, len(vectors), 50_000)]
+        rows[start : start + 50_000] = block + draw.normal(scale=0.02, size=block.shape).astype(np.float32)
+    started = time.perf_counter()
+    fitted = family.fit_clusterer(rows[draw.permutation(len(rows))[:20_000]], algorithm, n_clusters=500, params=params)
+    between = time.perf_counter()
+    for start in range(0, len(rows), 2048):  # as DuckDB hands them over
+        family.assign(rows[start : start + 2048], fitted)
+    return {"fit_s": between - started, "assign_s": time.perf_counter() - between}
+
+
+def _child(send: Any, *arguments: Any) -> None:
+    send.send(measure(*arguments))
+
+
+def alone(*arguments: Any) -> dict[str, float] | str:
+    """``measure`` in a process of its own, so that the peak of memory is its own."""
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(send, *arguments))
+    process.start()
+    result: dict[str, float] | str = receive.recv()
+    process.join()
+    return result
+
+
+def main() -> None:
+    """Read the options, measure, print the table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="20 behaviors x 50 statements, 2 seeds, no umap, no optics")
+    parser.add_argument("--data", type=Path, help="a folder laid out as github.com/anthropics/evals")
+    parser.add_argument("--cache", type=Path, help="where vectors are kept between runs")
+    parser.add_argument("--million", action="store_true", help="also fit and assign 1,000,000 vectors")
+    arguments = parser.parse_args()
+
+    sys.path.insert(0, str(ROOT))
+    from bclust.functions import load_functions
+    from benchmarks._vectors import CACHE, labelled_statements, minilm
+
+    load_functions(ROOT)
+    behaviors, each, seeds = (20, 50, 2) if arguments.quick else (40, 100, 5)
+    texts, labels = labelled_statements(arguments.data, behaviors, each)
+    vectors, truth = minilm(texts, arguments.cache or CACHE), np.unique(labels, return_inverse=True)[1]
+    print(f"{len(texts)} statements of {len(set(labels))} behaviors, MiniLM, {seeds} seeds, {os.cpu_count()} cores\n")
+    print(f"{'clusterer':<24}{'reduction':<14}{'ARI':>7}{'NMI':>7}{'clusters':>10}{'noise':>8}{'seconds':>9}{'peak MiB':>10}")
+
+    default = default_run()
+    runs = [*RUNS, *([] if default in RUNS else [default])]
+    if arguments.quick:
+        runs = [(a, p) for a, p in runs if p.get("reduce", {}).get("method") != "umap" and a != "optics"]
+    results: dict[str, dict[str, float]] = {}
+    for algorithm, params in runs:
+        found = alone(algorithm, params, vectors, truth, seeds)
+        reduce = params.get("reduce")
+        name = f"{algorithm} average" if params.get("linkage") == "average" else algorithm
+        row = f"{name:<24}{reduce['method'] + ' ' + str(reduce['dims']) if reduce else '':<14}"
+        if isinstance(found, str):
+            print(f"{row}  {found}")
+            continue
+        results[json.dumps([algorithm, params])] = found
+        numbers = f"{found['ari']:>7.3f}{found['nmi']:>7.3f}{found['clusters']:>10.0f}{found['noise']:>8.2f}"
+        print(f"{row}{numbers}{found['seconds']:>9.2f}{found['peak_mib']:>10.0f}", flush=True)
+
+    ours, baseline = results[json.dumps([*default])], results[json.dumps([*RUNS[0]])]
+    print(
+        f"\ndefault: {default[0]}; ARI lost by fitting on half of the rows: {sampling_loss(*default, vectors, truth, seeds):.3f}"
+    )
+    line = {
+        "default": default[0],
+        "default_ari": round(ours["ari"], 4),
+        "baseline_ari": round(baseline["ari"], 4),
+        "ari_ratio": round(ours["ari"] / baseline["ari"], 3),
+        "time_ratio": round(ours["seconds"] / baseline["seconds"], 3),
+    }
+    if arguments.million:
+        for algorithm in ("kmeans", default[0]):
+            took = million(algorithm, {}, vectors)
+            print(f"1,000,000 vectors, {algorithm}, 500 clusters: fit {took['fit_s']:.1f} s, assign {took['assign_s']:.1f} s")
+            line |= {f"million_{algorithm}_s": round(sum(took.values()), 1)}
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()
