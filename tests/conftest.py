@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import pytest
 from bclust.cli import main
 
 ROOT = Path(__file__).parent.parent
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as bclust/__main__.py does
 
 # A paid function without a network: it answers in upper case, and writes down each time that it was asked.
 ASK = '''
