@@ -5,7 +5,7 @@ import os
 # threads of numeric libraries that wait must not burn the core that others need: on a busy machine a map took 35 s, now 4 s
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from bclust.cli import main  # noqa: E402 - the setting comes before any library that reads it
+from bclust.cli import main
 
 if __name__ == "__main__":
     main()

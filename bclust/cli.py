@@ -407,7 +407,8 @@ def export_calls(
     from bclust.console import print_text
 
     store = CallStore(_read(project_dir, target, None).config.store_path, read_only=True)
-    print_text(f"{store.export(path):,} answers -> {path}")
+    written = store.export(path)
+    print_text(f"{written['answers']:,} answers, {written['errors']:,} errors -> {path}")
     store.close()
 
 
@@ -424,7 +425,8 @@ def import_calls(
     if not path.is_file():
         raise UsageError(f"no file {path}")
     store = CallStore(_read(project_dir, target, None).config.store_path)
-    print_text(str(store.import_(path)))
+    added = store.import_(path)
+    print_text(f"{added['answers']:,} answers and {added['errors']:,} errors added, {added['known']:,} were known already")
     store.close()
 
 

@@ -27,7 +27,7 @@ def labelled_statements(data: Path | None, behaviors: int, each: int, seed: int 
     draw = np.random.default_rng(seed)
     texts: list[str] = []
     labels: list[str] = []
-    for file in sorted(draw.permutation(files)[:behaviors]):
+    for file in (files[i] for i in sorted(draw.permutation(len(files))[:behaviors])):
         records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
         distinct = sorted({r["statement"] for r in records if len(r["statement"]) < MAX_LENGTH} - set(texts))
         picked = [distinct[i] for i in draw.permutation(len(distinct))[:each]]

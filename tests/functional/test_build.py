@@ -114,6 +114,15 @@ def test_no_upstream_needs_its_inputs(project: Project) -> None:
     assert "needs" in outcome.err and "not built" in outcome.err
 
 
+def test_no_upstream_builds_on_the_inputs_as_they_are(project: Project) -> None:
+    project.run("build")
+    project.replace("models/texts.sql", "limit", "order by 1 limit")
+    outcome = project.run("build", "-f", "-s", "counts", "--no-upstream")
+    assert outcome.code == 0, outcome.err
+    assert "OK      counts" in outcome.err
+    assert "texts" not in outcome.err
+
+
 def test_full_refresh_recomputes_and_pays_nothing(project: Project) -> None:
     project.run("build")
     outcome = project.run("build", "-f", "-s", "answers")
