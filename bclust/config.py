@@ -166,7 +166,7 @@ class ProjectConfig:
         return self.root / self.calls.store
 
 
-_TOP = (
+TOP_KEYS = (
     "name",
     "default_target",
     "warehouse",
@@ -181,7 +181,7 @@ _TOP = (
     "select",
     "exclude",
 )
-_TARGET = ("vars", "seeds", "sources", "select", "exclude", "warehouse", "calls", "max_rejected", "reports", "description")
+TARGET_KEYS = ("vars", "seeds", "sources", "select", "exclude", "warehouse", "calls", "max_rejected", "reports", "description")
 
 
 def find_root(start: Path) -> Path:
@@ -195,14 +195,14 @@ def find_root(start: Path) -> Path:
 def read_config(root: Path, target: str | None = None, overrides: Mapping[str, Any] | None = None) -> ProjectConfig:
     """bclust.yml with one target's settings, and --vars over both."""
     top = read_yaml(root / PROJECT_FILE)
-    top.expect(_TOP, PROJECT_FILE)
+    top.expect(TOP_KEYS, PROJECT_FILE)
     targets = top.section("targets")
     default = str(top.typed("default_target", str) or next(iter(targets), "default"))
     chosen = target or default
     if chosen not in targets and (targets or chosen != "default"):
         raise UsageError(f"no target {chosen!r} in {PROJECT_FILE}", hint=did_you_mean(chosen, targets))
     own = targets.section(chosen)
-    own.expect(_TARGET, f"target {chosen}")
+    own.expect(TARGET_KEYS, f"target {chosen}")
     variables = _variables(top, own, overrides or {})
     calls = {**top.section("calls"), **own.section("calls")}
     _check_calls(top.section("calls"))

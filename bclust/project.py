@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 _MODEL_KEYS = ("name", "description", "config", "columns", "data_tests")
-_CONFIG_KEYS = ("materialized", "tags", "stale_on", "calls_at_most", "plan_note", "meta")
+MODEL_CONFIG_KEYS = ("materialized", "tags", "stale_on", "calls_at_most", "plan_note", "meta")
 _SEED_CONFIG_KEYS = ("tags", "file", "rest", "meta")
 _UNIT_KEYS = ("name", "description", "model", "given", "functions", "vars", "expect")
 
@@ -201,13 +201,13 @@ def _model(config: ProjectConfig, path: Path, relative: Path, properties: Proper
         raise ProjectError(f"a model's name is lower case letters, digits and _, not {name!r}", where=where)
     analysis = sql_reader.analyse(text, where)
     description, columns, own = _described(properties, name)
-    own.expect(_CONFIG_KEYS, f"config of {name}")
+    own.expect(MODEL_CONFIG_KEYS, f"config of {name}")
     folders = [
         config.models[p] for p in ("/".join(relative.parts[:i]) for i in range(1, len(relative.parts))) if p in config.models
     ]
     merged: dict[str, Any] = {}
     for section in [*folders, own]:
-        section.expect(_CONFIG_KEYS, "models")
+        section.expect(MODEL_CONFIG_KEYS, "models")
         merged |= plain(section)
     _check_config(name, merged, own, where)
     used = _functions_behind((r.name for r in analysis.functions), functions)

@@ -17,7 +17,7 @@ import typer.main  # noqa: E402 - the path comes first
 
 from bclust.cli import app  # noqa: E402
 from bclust.manifest import Manifest  # noqa: E402
-from bclust.project import read_project  # noqa: E402
+from bclust.project import MODEL_CONFIG_KEYS, read_project  # noqa: E402
 
 HEADER = "<!-- written by docs/reference/make.py; do not edit -->\n\n"
 
@@ -52,6 +52,17 @@ def _option(parameter: object) -> str:
     return f"| {shown} | {getattr(parameter, 'help', '') or ''}{note} |"
 
 
+def settings_page() -> str:
+    """Every key of bclust.yml: the starter's own file, whose comments explain it, and what is allowed where."""
+    from bclust import config
+
+    lines = ["# bclust.yml", "", "An unknown key is an error that says which one was meant. Allowed at the top: "
+             + ", ".join(f"`{k}`" for k in config.TOP_KEYS) + ". In a target: " + ", ".join(f"`{k}`" for k in config.TARGET_KEYS) + ".",
+             "In a model's `config`: " + ", ".join(f"`{k}`" for k in MODEL_CONFIG_KEYS) + ".",
+             "", "The file of a new project:", "", "```yaml", (ROOT / "bclust.yml").read_text(encoding="utf-8").rstrip(), "```"]  # fmt: skip
+    return "\n".join(lines)
+
+
 def tables_page(manifest: Manifest) -> str:
     """Every table: what a row is, its columns, what it is made of and which sections it belongs to."""
     lines = ["# Tables", "", "In building order. Each is a table of the warehouse; `bclust show NAME` prints rows.", ""]
@@ -84,7 +95,12 @@ def functions_page(manifest: Manifest) -> str:
 def main() -> None:
     """Write or check the pages."""
     manifest = read_project(ROOT)
-    pages = {"cli.md": cli_page(), "tables.md": tables_page(manifest), "functions.md": functions_page(manifest)}
+    pages = {
+        "cli.md": cli_page(),
+        "bclust-yml.md": settings_page(),
+        "tables.md": tables_page(manifest),
+        "functions.md": functions_page(manifest),
+    }
     stale = []
     for name, text in pages.items():
         path = Path(__file__).parent / name
