@@ -56,10 +56,15 @@ def settings_page() -> str:
     """Every key of bclust.yml: the starter's own file, whose comments explain it, and what is allowed where."""
     from bclust import config
 
-    lines = ["# bclust.yml", "", "An unknown key is an error that says which one was meant. Allowed at the top: "
-             + ", ".join(f"`{k}`" for k in config.TOP_KEYS) + ". In a target: " + ", ".join(f"`{k}`" for k in config.TARGET_KEYS) + ".",
-             "In a model's `config`: " + ", ".join(f"`{k}`" for k in MODEL_CONFIG_KEYS) + ".",
-             "", "The file of a new project:", "", "```yaml", (ROOT / "bclust.yml").read_text(encoding="utf-8").rstrip(), "```"]  # fmt: skip
+    def listed(keys: tuple[str, ...]) -> str:
+        return ", ".join(f"`{key}`" for key in keys)
+
+    starter = (ROOT / "bclust.yml").read_text(encoding="utf-8").rstrip()
+    lines = [
+        "# bclust.yml", "", "An unknown key is an error that says which one was meant.", "",
+        f"- at the top: {listed(config.TOP_KEYS)}", f"- in a target: {listed(config.TARGET_KEYS)}",
+        f"- in a model's `config`: {listed(MODEL_CONFIG_KEYS)}", "", "The file of a new project:", "", "```yaml", starter, "```",
+    ]  # fmt: skip
     return "\n".join(lines)
 
 
