@@ -270,7 +270,11 @@ def compile_(
 def report(
     port: Annotated[int, typer.Option("--port", help="Where the app listens, on this machine only.")] = 8501,
     export_: Annotated[Path | None, typer.Option("--export", help="Write one self-contained HTML file (or .md) instead.")] = None,
-    format_: Annotated[Literal["html", "md"] | None, typer.Option("--format")] = None,
+    format_: Annotated[
+        Literal["html", "md", "png", "svg", "pdf"] | None,
+        typer.Option("--format", help="html, md; or png, svg, pdf: every figure, into a folder (bclust[png])."),
+    ] = None,
+    no_text: Annotated[bool, typer.Option("--no-text", help="Leave out what was said.")] = False,
     target: Target = None, project_dir: ProjectDir = HERE,
 ) -> None:  # fmt: skip
     """Browse the results, or write them to one file."""
@@ -296,6 +300,7 @@ def report(
             str(export_),
             "--format",
             format_,
+            *(["--no-text"] if no_text else []),
         ]
     else:
         command = [
@@ -303,6 +308,7 @@ def report(
             "--server.address", "127.0.0.1", "--server.port", str(port), "--server.headless", "true",
             "--browser.gatherUsageStats", "false", "--runner.magicEnabled", "false", "--client.toolbarMode", "viewer",
             "--server.fileWatcherType", "none", "--client.showErrorDetails", "none",
+            "--theme.base", str(config.root / "reports" / "theme.toml"),
         ]  # fmt: skip
         sys.stderr.write(f"open http://127.0.0.1:{port}  (Ctrl-C stops it)\n")
     with contextlib.suppress(KeyboardInterrupt):

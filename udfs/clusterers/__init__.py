@@ -173,16 +173,20 @@ def _reduced(rows: np.ndarray, reduction: Mapping[str, Any], random_state: int) 
 
 
 def _umap(rows: np.ndarray, dims: int, random_state: int) -> np.ndarray:
-    try:
-        from umap import UMAP
-    except ModuleNotFoundError as error:
-        raise FunctionError(
-            "reduce: umap needs the package umap-learn", hint="pip install 'bclust[umap]', or method: pca"
-        ) from error
+    import warnings
+
     if len(rows) <= dims + 2:
         raise FunctionError(f"reduce: umap cannot lay out {len(rows)} rows in {dims} dimensions", hint="fewer dims")
-    model = UMAP(n_components=dims, n_neighbors=min(15, len(rows) - 1), min_dist=0.0, random_state=random_state, n_jobs=1)
-    return cast("np.ndarray", model.fit_transform(rows))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of parts of it that need TensorFlow, and of graphs in several pieces
+        try:
+            from umap import UMAP
+        except ModuleNotFoundError as error:
+            raise FunctionError(
+                "reduce: umap needs the package umap-learn", hint="pip install 'bclust[umap]', or method: pca"
+            ) from error
+        model = UMAP(n_components=dims, n_neighbors=min(15, len(rows) - 1), min_dist=0.0, random_state=random_state, n_jobs=1)
+        return cast("np.ndarray", model.fit_transform(rows))
 
 
 def _with_noise(landmarks: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
