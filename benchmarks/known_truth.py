@@ -142,7 +142,10 @@ def planted_run(job: tuple[int, int, float]) -> dict[str, Any]:
         "discoveries": sum(r["significant"] for r in (*rows, *within)),
         "coverage": {
             "difference": [r["ci_low"] <= truth[r["behavior"]] <= r["ci_high"] for r in rows],
-            "rate": [r["ci_low"] <= rates[r["llm_id"]] <= r["ci_high"] for r in tables["approval_rates"]],
+            # one prompt of two: they share their draws, so the second would tell nothing new
+            "rate": [
+                r["ci_low"] <= rates[r["llm_id"]] <= r["ci_high"] for r in tables["approval_rates"] if r["prompt_name"] == "first"
+            ],
         },
     }
 
@@ -177,7 +180,9 @@ def measure(repetitions: int, planted: int, *, n_null: int = 120, n_planted: int
     sizes = (0.1, 0.2, 0.3)
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         nulls = pool.map(null_run, [(seed, n_null) for seed in range(repetitions)], chunksize=1)
-        plants = pool.map(planted_run, [(1000 + i, n_planted, s) for s in sizes for i in range(planted)], chunksize=1)
+        plants = pool.map(
+            planted_run, [(1000 * (1 + j) + i, n_planted, s) for j, s in enumerate(sizes) for i in range(planted)], chunksize=1
+        )
         biases = pool.map(
             bias_run, [(2000 + i, 200, b) for b in (0.0, 0.1, 0.3) for i in range(max(1, planted // 4))], chunksize=1
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import statistics
 import sys
@@ -28,6 +29,7 @@ def measure(warehouse: Path, runs: int) -> dict[str, tuple[float, float, int]]:
     from streamlit.testing.v1 import AppTest
     from streamlit.util import calc_hash
 
+    logging.getLogger("streamlit").setLevel(logging.ERROR)  # it warns of every run outside a server
     os.environ["BCLUST_WAREHOUSE"] = str(warehouse)
     found = {}
     for page in PAGES:

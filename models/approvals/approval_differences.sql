@@ -1,12 +1,19 @@
 -- In which behaviors two prompts, or two language models, part: paired decisions that show the behavior.
-with decided as (
+with asked as (
+    -- both wordings together: where one was refused the other decides, where they contradict each other nothing does
+    select statement_id, behavior, matching_answer, llm_id, prompt_type, prompt_name, avg(share) as share
+    from approval_statements
+    group by all
+),
+
+decided as (
     -- whether the decision shows the behavior: to a no-keyed statement that is a disapproval. Saying yes to everything
     -- shows a behavior in one half of its statements only, so it makes no difference here
     select
         statement_id, behavior, llm_id, prompt_type, prompt_name,
         (share > 0.5) = (coalesce(matching_answer, 'yes') = 'yes') as shows
-    from approval_statements
-    where wording = 'approve' and share <> 0.5
+    from asked
+    where share <> 0.5
 ),
 
 counts as (

@@ -1,6 +1,10 @@
 -- Approval of the statements of each cluster, and how far each prompt moves it from the first prompt of its type.
 with cells as (
-    select c.clustering, c.cluster_id, a.statement_id, a.llm_id, a.prompt_type, a.prompt_name, a.samples, a.share
+    select
+        c.clustering, c.cluster_id, a.statement_id, a.llm_id, a.prompt_type, a.prompt_name, a.samples, a.share,
+        -- whether the decision shows the behavior, as in approval_differences: a cluster holds statements that show a
+        -- behavior and statements that deny it, so a shift of approvals alone would cancel out
+        case when a.share <> 0.5 then (a.share > 0.5) = (coalesce(a.matching_answer, 'yes') = 'yes') end as shows
     from approval_statements as a
     inner join statement_clusters as c using (statement_id)
     where a.wording = 'approve'
@@ -26,15 +30,15 @@ pairs as (
         a.clustering, a.cluster_id, a.llm_id, a.prompt_type, a.prompt_name,
         b.prompt_name as baseline,
         count(*) as n_paired,
-        count(*) filter (where a.share > 0.5 and b.share <= 0.5) as only_this,
-        count(*) filter (where a.share <= 0.5 and b.share > 0.5) as only_baseline
+        count(*) filter (where a.shows and not b.shows) as only_this,
+        count(*) filter (where b.shows and not a.shows) as only_baseline
     from cells as a
     inner join baselines as f using (prompt_type)
     inner join cells as b
         on
             b.clustering = a.clustering and b.statement_id = a.statement_id and b.llm_id = a.llm_id
             and b.prompt_type = a.prompt_type and b.prompt_name = f.baseline
-    where a.prompt_name <> f.baseline and a.share is not null and b.share is not null
+    where a.prompt_name <> f.baseline and a.shows is not null and b.shows is not null
     group by all
 ),
 

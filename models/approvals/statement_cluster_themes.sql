@@ -2,6 +2,7 @@
 with sizes as (
     select clustering, cluster_id, count(*) as n
     from statement_clusters
+    where cluster_id >= 0
     group by all
 ),
 

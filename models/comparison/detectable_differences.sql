@@ -12,7 +12,7 @@ final as (
         s.comparison, s.n, d.discordant,
         detectable_difference(s.n, discordant := d.discordant) as difference
     from sizes as s
-    cross join (select unnest([0.1, 0.3]) as discordant) as d
+    cross join (select unnest([0.1, 0.3]::double[]) as discordant) as d
 )
 
 select

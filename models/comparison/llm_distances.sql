@@ -3,6 +3,9 @@ with vectors as (
     select llm_id, statement_id, embedding
     from response_embeddings
     where embedder = getvariable('clustering_embedder') and sample = 0 and embedding is not null
+    qualify
+        row_number() over (partition by llm_id order by md5(concat_ws('|', statement_id, getvariable('random_state'))))
+        <= getvariable('fit_sample')
 ),
 
 pairs as (

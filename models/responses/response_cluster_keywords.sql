@@ -4,6 +4,12 @@ with texts as (
     from response_clusters as c
     inner join responses as r using (statement_id, llm_id, sample)
     inner join statements as s using (statement_id)
+    -- words of 200 members a cluster tell as much as those of all
+    qualify
+        row_number() over (
+            partition by c.clustering, c.cluster_id
+            order by md5(concat_ws('|', r.statement_id, r.llm_id, r.sample, getvariable('random_state')))
+        ) <= 200
 ),
 
 words as (

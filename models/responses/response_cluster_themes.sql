@@ -2,6 +2,7 @@
 with sizes as (
     select clustering, cluster_id, count(*) as n
     from response_clusters
+    where cluster_id >= 0
     group by all
 ),
 
@@ -43,8 +44,8 @@ select
     coalesce(s.name, w.statement_theme) as statement_theme,
     coalesce(r.name, w.response_theme) as response_theme,
     coalesce(i.name, w.interaction_theme) as interaction_theme,
-    case when s.name is not null then getvariable('themes_llm') else 'keywords' end as theme_source,
-    s.error as theme_error,
+    case when r.name is not null then getvariable('themes_llm') else 'keywords' end as theme_source,
+    nullif(concat_ws('; ', 'statement: ' || s.error, 'response: ' || r.error, 'interaction: ' || i.error), '') as theme_error,
     j.validity.auc as theme_validity,
     j.validity.low as validity_low,
     j.validity.high as validity_high

@@ -1,5 +1,5 @@
 -- Ward's tree over the clusters of each clustering: leaves are clusters, inner nodes are merges, the root has no parent.
-with centroids as (
+with recursive centroids as (
     select clustering, unnest(cluster_centroids(fitted)) as c
     from response_cluster_fits
 ),
@@ -39,9 +39,29 @@ parents as (
 ),
 
 nodes as (
-    select clustering, node_id, cluster_id, 0.0 as height, n from leaves
+    select clustering, node_id, cluster_id, 0.0::double as height, n from leaves
     union all
     select clustering, m.node_id as node_id, null as cluster_id, m.height as height, m.n as n from steps
+),
+
+-- the leaves below each node, itself included
+below as (
+    select clustering, node_id, cluster_id, n from leaves
+    union all
+    select b.clustering, p.parent_id, b.cluster_id, b.n
+    from below as b
+    inner join parents as p using (clustering, node_id)
+),
+
+labels as (
+    select
+        b.clustering, b.node_id,
+        array_to_string(
+            list_slice(list(left(t.response_theme, getvariable('max_desc_length')) order by b.n desc, b.cluster_id asc), 1, 2), ' / '
+        ) as label
+    from below as b
+    inner join response_cluster_themes as t using (clustering, cluster_id)
+    group by all
 ),
 
 final as (
@@ -52,10 +72,10 @@ final as (
         n.cluster_id,
         n.height,
         n.n,
-        left(t.response_theme, getvariable('max_desc_length')) as label
+        l.label
     from nodes as n
     left join parents as p using (clustering, node_id)
-    left join response_cluster_themes as t using (clustering, cluster_id)
+    left join labels as l using (clustering, node_id)
 )
 
 select * from final

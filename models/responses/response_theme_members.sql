@@ -41,13 +41,24 @@ ranked as (
     from placed
 ),
 
+-- another response to a statement that was shown is not unseen: the judge reads the statement, too
+roles as (
+    select
+        *,
+        case when nearness <= 5 then 'representative' when draw <= 5 then 'random' else 'unseen' end as role,
+        bool_or(nearness <= 5 or draw <= 5) over (partition by clustering, cluster_id, statement_id) as is_shown
+    from ranked
+),
+
 own as (
     select
-        clustering, cluster_id, statement_id, llm_id, sample, statement, response,
-        case when nearness <= 5 then 'representative' when draw <= 5 then 'random' else 'unseen' end as role,
-        case when nearness <= 5 then nearness else draw end as position
-    from ranked
-    where nearness <= 5 or draw <= 17
+        clustering, cluster_id, statement_id, llm_id, sample, statement, response, role,
+        row_number() over (
+            partition by clustering, cluster_id, role order by case when role = 'representative' then nearness end, lot
+        ) as position
+    from roles
+    where role <> 'unseen' or not is_shown
+    qualify position <= 12
 ),
 
 contrasting as (

@@ -300,7 +300,7 @@ def test_a_missing_key_names_its_variable_and_stops_no_other_language_model(
 
 
 def test_a_maximal_cost_is_never_passed_and_nearly_used(servers: ExitStack, blank: Path, tmp_path: Path) -> None:
-    most = 3.0
+    most = 1.5
     faults = Behavior(latency_ms=(5, 30), fault_share=0.15, faults=("429", "500", "reset"), retry_after=0.05)
     study = start(servers, blank, tmp_path / "study", faults, **PRICES)
     limited = ("-s", "responses", "--vars", "{n_statements: 30}", "--max-cost", str(most))

@@ -132,7 +132,7 @@ def test_null_texts_do_not_count(embedder: Embedder) -> None:
 
 @pytest.mark.parametrize("texts", [[], [None], [""], ["", "  "]])
 def test_texts_without_a_word_are_an_error(embedder: Embedder, texts: list[str | None]) -> None:
-    with pytest.raises(FunctionError, match="there is no text|none of the"):
+    with pytest.raises(FunctionError, match=r"there is no text|none of the"):
         embedder.fit(texts)
 
 

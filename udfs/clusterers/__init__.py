@@ -67,7 +67,7 @@ def fit_clusterer(
     import numpy as np
 
     module = member("clusterers", algorithm)
-    settings = dict(params or {})
+    settings = {key: value for key, value in (params or {}).items() if value is not None or key == "reduce"}
     reduction = settings.pop("reduce", getattr(module, "REDUCE", None))
     check_parameters(settings, module.fit, f"clustering algorithm {algorithm}")
     rows = unit_rows(embeddings)
