@@ -529,7 +529,10 @@ def _run_chunk(target: Any, signature: Signature, arrays: list[Any], keeper: Kee
     for rows in groups:
         picked = arrays if len(rows) == n else [a.take(pa.array(rows)) for a in arrays]
         values = [_chunk(a, p.type, keeper) for a, p in zip(picked, signature.parameters, strict=True)]
-        pieces.append(_to_arrow(target(*values, **extra), result_type))
+        piece = _to_arrow(target(*values, **extra), result_type)
+        if len(by_handle) == len(arrays):  # nothing but fitted values: one result for all rows that share them
+            piece = piece.take(pa.array(np.zeros(len(rows), dtype=np.int64)))
+        pieces.append(piece)
         order.append(rows)
     missing = np.flatnonzero(~valid)
     if len(missing):

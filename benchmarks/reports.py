@@ -42,8 +42,8 @@ def measure(warehouse: Path, runs: int) -> dict[str, tuple[float, float, int]]:
             seconds.append(time.perf_counter() - started)
         if app.exception:
             raise RuntimeError(f"{page}: {app.exception[0].value}")
-        protos = (getattr(element, "proto", None) for block in (app.main, app.sidebar) for element in block)
-        sent = sum(proto.ByteSize() for proto in protos if hasattr(proto, "ByteSize"))
+        elements = [element for block in (app.main, app.sidebar) for element in block]
+        sent = sum(element.proto.ByteSize() for element in elements if hasattr(getattr(element, "proto", None), "ByteSize"))
         found[page] = (seconds[0], statistics.median(seconds[1:]), sent)
     return found
 

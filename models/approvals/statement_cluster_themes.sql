@@ -42,6 +42,9 @@ select
     z.cluster_id,
     z.n,
     coalesce(s.name, w.statement_theme) as statement_theme,
+    -- the columns of response_cluster_themes; a cluster of statements holds no responses
+    null::varchar as response_theme,
+    null::varchar as interaction_theme,
     case when s.name is not null then getvariable('themes_llm') else 'keywords' end as theme_source,
     s.error as theme_error,
     j.validity.auc as theme_validity,

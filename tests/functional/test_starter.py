@@ -47,6 +47,7 @@ def test_select_approvals_on_an_empty_warehouse_builds_what_approvals_needs_and_
             "raw_statements",
             "raw_approval_prompts",
             "llms",
+            "subjects",
             "statements",
             "approval_prompts",
             "approvals",
