@@ -82,6 +82,7 @@ class Build:
         self.blocked: dict[str, str] = {}  # node -> the ancestor because of which it is skipped
         self.changed = False
         self.failures: list[str] = []  # of the node at hand: which lane failed how, and how often
+        self.spent: tuple[CallCount, ...] = ()  # its calls so far
 
     def execute(self) -> Run:
         """Plan, ask, build, test, publish.
@@ -159,7 +160,8 @@ class Build:
                 return self._result(node, Status.REUSED, rows=record.rows)
             self.emit(Started(len(self.run.results) + 1, self.total, node.name, node.kind))
             return self._materialize(node, now, record, versions, why)
-        except (BudgetError, Interrupted):
+        except (BudgetError, Interrupted) as stopped:
+            self._done(self._result(node, Status.ERROR, message=stopped.message, hint=stopped.hint, calls=self.spent))
             raise
         except BclustError as error:
             self.warehouse.execute(discard(node))
@@ -210,8 +212,11 @@ class Build:
 
     def _load_source(self, node: Node) -> str:
         rows = sources.read_source(self.manifest.config.root, node)
-        self.warehouse.load(new_name(node), rows.to_arrow())
-        self.warehouse.execute(f"alter table {new_name(node)} alter record type json")
+        # typed while it is made: DuckDB cannot replay a change of type to JSON after a kill
+        raw = quote(f"__raw__{node.name}")
+        self.warehouse.load(raw, rows.to_arrow())
+        typed = f"select * replace (record::json as record) from {raw}"
+        self.warehouse.execute(f"create or replace table {new_name(node)} as {typed}; drop table {raw}")
         self.warehouse.execute("delete from _bclust.rejected_rows where node = ?", [node.name])
         for r in rows.rejected:
             self.warehouse.execute(
@@ -236,7 +241,7 @@ class Build:
         desk: CallDesk = self.session.new_desk()
         prefix = MATERIALIZATIONS[node.materialized](node)
         made: list[Progress] = []
-        self.failures = []
+        self.failures, self.spent = [], ()
         for _ in range(MAX_ROUNDS):
             desk.start_pass()
             self.warehouse.run(prefix, node.sql, node.where)
@@ -244,6 +249,7 @@ class Build:
                 return _call_counts(made, desk.cached_by_lane)
             summary = desk.answer(on_event=lambda p: self.emit(Calling(node.name, p)), stop=self.session.stop, budget=self.budget)
             made += summary.lanes
+            self.spent = _call_counts(made, desk.cached_by_lane)
             for (_, lane), messages in summary.errors.items():
                 self.failures += [f"{lane}: {text} ({n}x)" for text, n in messages.items()]
             if summary.interrupted:

@@ -154,7 +154,7 @@ def _said(error: Exception) -> str:
     """The server's own words, in one line of at most 300 characters."""
     body = getattr(error, "body", None)
     inner = body.get("error", body) if isinstance(body, dict) else body
-    said = inner.get("message") if isinstance(inner, dict) else inner
+    said = inner.get("message") or inner.get("detail") if isinstance(inner, dict) else inner
     return " ".join(str(said or getattr(error, "message", error)).split())[:300]
 
 

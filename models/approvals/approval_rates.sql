@@ -9,9 +9,10 @@ with counts as (
         sum(unparsable)::bigint as unparsable,
         sum(errors)::bigint as errors,
         count(share) as n_statements,
-        avg(share) as rate,
-        var_samp(share) as variance,
-        avg(p_approve) as p_approve
+        -- in a fixed order, so that a rebuild is equal to the last digit
+        avg(share order by statement_id) as rate,
+        var_samp(share order by statement_id) as variance,
+        avg(p_approve order by statement_id) as p_approve
     from approval_statements
     where wording = 'approve'
     group by all

@@ -15,8 +15,8 @@ rates as (
         clustering, cluster_id, llm_id, prompt_type, prompt_name,
         sum(samples)::bigint as n,
         count(share) as n_statements,
-        round(sum(share))::bigint as approved,
-        avg(share) as rate
+        round(sum(share order by statement_id))::bigint as approved,
+        avg(share order by statement_id) as rate
     from cells
     group by all
 ),

@@ -256,12 +256,10 @@ def test_a_planted_key_is_nowhere_even_where_servers_repeat_it(
     assert "[secret]" in "".join(study.run("sql", "--working", "from responses", "--format", "json").stdout)
     said += "".join(study.run("debug").stdout)
     assert "LOOPBACK_GPT_KEY: present" in said
-    for one in (study, clean.study):
-        for suffix in ("jsonl", "parquet"):
-            outcome = one.run("calls", "export", f"answers.{suffix}")
-            assert outcome.returncode == 0, outcome.stderr
-            said += outcome.stdout + outcome.stderr
-    assert any(PLANTED in json.dumps(vars(server.behavior)) or server.counts.requests for server in (study.gpt, study.claude))
+    for suffix in ("jsonl", "parquet"):
+        outcome = study.run("calls", "export", f"answers.{suffix}")
+        assert outcome.returncode == 0, outcome.stderr
+        said += outcome.stdout + outcome.stderr
     assert PLANTED not in said
     for root in (study.root, clean.study.root):
         assert [str(path) for path, text in contents(root) if PLANTED.encode() in text] == []
@@ -312,4 +310,5 @@ def test_a_maximal_cost_is_never_passed_and_nearly_used(servers: ExitStack, blan
     dearest = max(len(text.encode()) for text in answered) + 24 + SPEEDS["max_tokens"]
     assert most - (1 + CONCURRENCY) * dearest * USD_PER_MTOK / 1e6 < tokens * USD_PER_MTOK / 1e6 <= most
     n = answered.total()
+    assert f"calls {n} new, 0 cached" in said
     assert f"calls {60 - n} new, {n} cached, 0 failed" in study.build(*limited[:-2])
