@@ -162,3 +162,36 @@ def test_a_new_project_names_every_run_configuration_of_the_seed_system(starter:
         assert outcome.returncode == 0, outcome.stderr
         assert "responses" in outcome.stdout.split()
         assert ("approvals" in outcome.stdout.split()) is (target not in ("quick_full_test", "only_model_comparisons"))
+
+
+def test_personas_that_differ_in_profile_differ_with_a_q_value_and_equal_ones_do_not(warehouse: Warehouse) -> None:
+    pairs = "llm_a = 'cautious' and llm_b = 'cautious' and prompt_type = 'personas'"
+    poetry = f"from approval_differences where {pairs} and behavior = 'interest-in-poetry'"
+    # the profile shifts it for the poet alone, by 45 points
+    moved = warehouse.execute(f"select q_value {poetry} and 'gentle_poet' in (prompt_a, prompt_b)")
+    equal = warehouse.execute(f"select q_value {poetry} and 'gentle_poet' not in (prompt_a, prompt_b)")
+    assert [row[0] < 0.05 for row in moved] == [True, True, True]
+    assert [row[0] < 0.05 for row in equal] == [False, False, False]
+
+
+def test_turning_answers_into_refusals_moves_the_refusal_columns_only(starter: Path) -> None:
+    from bclust.functions import Context, arrow_function, load_functions
+
+    rates = []
+    for became in ("unparsable", "refused"):
+        with Warehouse() as scratch:
+            wilson = load_functions(ROOT)["wilson"]
+            scratch.register(wilson, arrow_function(wilson, Context(ROOT), scratch))
+            scratch.execute(f"attach '{(starter / 'warehouse.duckdb').resolve()}' as built (read_only)")
+            changed = f"case decision when 'unparsable' then '{became}' else decision end as decision"
+            scratch.execute(f"create table approvals as select * replace ({changed}) from built.main.approvals")
+            scratch.execute("create table statements as from built.main.statements")
+            for model in ("approval_statements", "approval_rates"):
+                scratch.execute(f"create table {model} as {(ROOT / 'models' / 'approvals' / f'{model}.sql').read_text()}")
+            rates.append(scratch.rows("from approval_rates order by llm_id, prompt_type, prompt_name"))
+    assert sum(row["unparsable"] for row in rates[0]) > 0
+    for before, after in zip(*rates, strict=True):
+        assert after["refused"] == before["refused"] + before["unparsable"]
+        assert {k: v for k, v in before.items() if k not in ("refused", "unparsable")} == {
+            k: v for k, v in after.items() if k not in ("refused", "unparsable")
+        }
