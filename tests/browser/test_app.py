@@ -182,6 +182,16 @@ def test_every_page_loads_on_20000_responses(tmp_path: Path, watched: Callable[.
             view.check()
 
 
+def test_every_page_loads_on_the_demo_warehouse(tmp_path: Path, watched: Callable[..., Watched]) -> None:
+    for arguments in (["init", str(tmp_path / "demo")], ["build", "--quiet", "--project-dir", str(tmp_path / "demo")]):
+        subprocess.run([sys.executable, "-m", "bclust", *arguments], cwd=ROOT, check=True, capture_output=True)
+    with served(tmp_path / "demo" / "warehouse.duckdb") as address:
+        view = watched()
+        for name in PAGES:
+            view.open(f"{address}/{name}")
+            view.check()
+
+
 def test_hostile_text_stays_text(tmp_path: Path, watched: Callable[..., Watched]) -> None:
     with served(make_warehouse(tmp_path / "warehouse.duckdb", Shape(n_statements=60, hostile=True))) as address:
         view = watched()
