@@ -230,7 +230,9 @@ def read_config(root: Path, target: str | None = None, overrides: Mapping[str, A
 
 def _published_name(name: str, target: str, default: str) -> str:
     """The default target is published under the plain name, any other beside it: warehouse.full_run.duckdb."""
-    if target == default or name.startswith("md:"):
+    if name.startswith("md:"):
+        raise UsageError(f"warehouse {name}: MotherDuck is not supported yet", hint="name a file: warehouse: warehouse.duckdb")
+    if target == default:
         return name
     path = Path(name)
     return str(path.with_name(f"{path.stem}.{target}{path.suffix}"))

@@ -211,10 +211,9 @@ class Caller(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What functions may know of the project: its folder, its variables, its seeds and the environment."""
+    """What functions may know of the project: its folder, its seeds and the environment (variables come as arguments)."""
 
     root: Path
-    vars: Mapping[str, Any] = field(default_factory=dict)
     seeds: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
 

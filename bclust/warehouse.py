@@ -29,7 +29,6 @@ from bclust.functions import Function, sql_type
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
     import pyarrow as pa
 
 Error = duckdb.Error
@@ -118,13 +117,6 @@ class Warehouse:
             result = self._con.execute(sql, parameters)
             names = [d[0] for d in result.description or []]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-        except duckdb.Error as error:
-            raise WarehouseError(short_message(str(error))) from error
-
-    def frame(self, sql: str) -> pl.DataFrame:
-        """The result as a polars frame."""
-        try:
-            return self._con.sql(sql).pl()
         except duckdb.Error as error:
             raise WarehouseError(short_message(str(error))) from error
 
