@@ -5,6 +5,7 @@ A node that fails leaves its old table and skips what is below it. What was answ
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,8 +14,9 @@ from bclust import sources
 from bclust.calls import Budget, CallDesk, Progress
 from bclust.data_tests import compile_test
 from bclust.errors import BclustError, BudgetError, Interrupted, Location, ProjectError, WarehouseError
+from bclust.increments import absorb, added_rows, holds_all
 from bclust.materializations import MATERIALIZATIONS, comments, discard, new_name, swap
-from bclust.nodes import SEED, SOURCE, VIEW, DataTest, Node
+from bclust.nodes import INCREMENTAL, SEED, SOURCE, VIEW, DataTest, Node
 from bclust.plan import Wanted, load_seed, make_plan, refreshed_nodes, wanted_nodes
 from bclust.results import CallCount, Calling, Event, Finished, Note, Plan, Planned, Result, Run, Started, Status
 from bclust.state import (
@@ -25,6 +27,7 @@ from bclust.state import (
     end_run,
     ensure_schema,
     fingerprint,
+    only_grown,
     read_records,
     read_tests,
     reasons,
@@ -81,6 +84,7 @@ class Build:
         self.budget = Budget(options.max_calls, options.max_cost)
         self.blocked: dict[str, str] = {}  # node -> the ancestor because of which it is skipped
         self.changed = False
+        self.contains: dict[str, Sequence[str]] = {}  # node -> the data versions of which its table holds all rows
         self.failures: list[str] = []  # of the node at hand: which lane failed how, and how often
         self.spent: tuple[CallCount, ...] = ()  # its calls so far
 
@@ -135,6 +139,7 @@ class Build:
     def _nodes(self, wanted: Wanted) -> None:
         records = read_records(self.warehouse)
         versions = {name: r.data_version for name, r in records.items()}
+        self.contains = {name: r.versions for name, r in records.items()}
         outcomes = read_tests(self.warehouse)
         tests = self._tests_by_last_node(wanted)
         for name in wanted.names:
@@ -155,7 +160,7 @@ class Build:
             return self._result(node, Status.SKIPPED, message=f"{self.blocked[node.name]} failed")
         try:
             now = fingerprint(node, self.manifest, versions)
-            why = reasons(node, now, record)
+            why = reasons(node, now, record, self.contains)
             if record is not None and not why and node.name not in self.refreshed:
                 return self._result(node, Status.REUSED, rows=record.rows)
             self.emit(Started(len(self.run.results) + 1, self.total, node.name, node.kind))
@@ -173,23 +178,25 @@ class Build:
         started = time.perf_counter()
         calls: tuple[CallCount, ...] = ()
         message = "; ".join(why)
+        before = self._growing(node, now, record)
         if node.kind == SOURCE:
             message = self._load_source(node)
         elif node.kind == SEED:
             load_seed(self.warehouse, node, new_name(node))
-        elif node.paid:
-            calls = self._collect_call_replay(node)
         else:
-            self.warehouse.run(MATERIALIZATIONS[node.materialized](node), node.sql, node.where)
-        data_version, rows = self.warehouse.data_version(new_name(node))
+            with self._only_added_rows(node) if before else contextlib.nullcontext():
+                calls = self._run(node)
         failed = sum(c.failed for c in calls)
-        unchanged = record is not None and record.data_version == data_version and node.materialized != VIEW
-        new = Record(now, data_version, rows, failed)
         with self.warehouse.transaction():
-            self._put_in_place(node, unchanged=unchanged)
+            if before:
+                absorb(self.warehouse, node)
+                data_version, rows = self.warehouse.data_version(quote(node.name))
+                new = Record(now, data_version, rows, failed, _contained(before, data_version))
+            else:
+                new = self._put_in_place(node, now, record, failed)
             self.warehouse.store_fitted(node.name)
             write_record(self.warehouse, node, new, time.perf_counter() - started, self.run.invocation_id)
-        versions[node.name] = data_version
+        versions[node.name], self.contains[node.name], rows = new.data_version, new.versions, new.rows
         self.changed = True
         seconds = time.perf_counter() - started
         if node.paid and any(c.new for c in calls):
@@ -199,9 +206,34 @@ class Build:
             message = f"{failed:,} calls failed; the next build asks them again" + "".join(f"\n  {f}" for f in self.failures[:5])
         return self._result(node, status, seconds=seconds, rows=rows, message=message, calls=calls)
 
-    def _put_in_place(self, node: Node, *, unchanged: bool) -> None:
+    def _run(self, node: Node) -> tuple[CallCount, ...]:
+        """The model's SQL into its new table, with the calls that it took."""
+        if node.paid:
+            return self._collect_call_replay(node)
+        self.warehouse.run(MATERIALIZATIONS[node.materialized](node), node.sql, node.where)
+        return ()
+
+    def _growing(self, node: Node, now: Fingerprint, record: Record | None) -> Record | None:
+        """The record of an incremental table that only has to take in added rows; None for one that is made anew."""
+        if record is None or node.materialized != INCREMENTAL or node.name in self.refreshed:
+            return None
+        return record if only_grown(node, now, record.fingerprint, self.contains) else None
+
+    def _only_added_rows(self, node: Node) -> contextlib.AbstractContextManager[None]:
+        main = f"{quote(self.warehouse.execute('select current_database()')[0][0])}.main"
+        return added_rows(self.warehouse, node, of=f"{main}.{quote(node.grows_with[0])}", own=f"{main}.{quote(node.name)}")
+
+    def _put_in_place(self, node: Node, now: Fingerprint, record: Record | None, failed: int) -> Record:
+        """Let the new table take the old one's place. Returns its record."""
+        data_version, rows = self.warehouse.data_version(new_name(node))
+        unchanged = record is not None and record.data_version == data_version and node.materialized != VIEW
         existing = self.warehouse.kind_of(node.name)
-        if unchanged and existing == node.materialized:
+        contained: tuple[str, ...] = ()
+        if record is not None and (
+            unchanged or (self._is_grown_with(node) and existing and holds_all(self.warehouse, quote(node.name), new_name(node)))
+        ):
+            contained = _contained(record, data_version)
+        if unchanged and existing == node.relation:
             self.warehouse.execute(discard(node))
         else:
             for statement in swap(node, existing):
@@ -209,6 +241,11 @@ class Build:
         columns = set(self.warehouse.columns(quote(node.name)))
         for statement in comments(node, columns):
             self.warehouse.execute(statement)
+        return Record(now, data_version, rows, failed, contained)
+
+    def _is_grown_with(self, node: Node) -> bool:
+        """Whether some model asks if this table has only gained rows."""
+        return any(node.name in other.grows_with for other in self.manifest.nodes.values())
 
     def _load_source(self, node: Node) -> str:
         rows = sources.read_source(self.manifest.config.root, node)
@@ -337,6 +374,11 @@ class Build:
         return Result(
             node.unique_id, node.name, node.kind, status, seconds, rows, message, where, hint, calls=calls, node=node.name
         )
+
+
+def _contained(before: Record, data_version: str) -> tuple[str, ...]:
+    """The versions that a table contains which holds all rows of an earlier one."""
+    return tuple(v for v in before.versions if v != data_version)
 
 
 def _call_counts(made: Sequence[Progress], cached: Mapping[tuple[str, str], int]) -> tuple[CallCount, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bclust.nodes import TABLE, VIEW, Node
+from bclust.nodes import INCREMENTAL, TABLE, VIEW, Node
 from bclust.warehouse import literal, quote
 
 if TYPE_CHECKING:
@@ -28,25 +28,25 @@ def view(node: Node) -> str:
     return f"create or replace view {new_name(node)} as\n"
 
 
-MATERIALIZATIONS: dict[str, Callable[[Node], str]] = {TABLE: table, VIEW: view}
+MATERIALIZATIONS: dict[str, Callable[[Node], str]] = {TABLE: table, INCREMENTAL: table, VIEW: view}
 
 
 def swap(node: Node, existing: str | None) -> list[str]:
     """The statements that put the new table in the old one's place; run them in one transaction."""
     name = quote(node.name)
     drop = [f"drop {existing} {name}"] if existing else []
-    return [*drop, f"alter {node.materialized} {new_name(node)} rename to {name}"]
+    return [*drop, f"alter {node.relation} {new_name(node)} rename to {name}"]
 
 
 def discard(node: Node) -> str:
     """Forget a new table that is not wanted."""
-    return f"drop {node.materialized} if exists {new_name(node)}"
+    return f"drop {node.relation} if exists {new_name(node)}"
 
 
 def comments(node: Node, columns: set[str]) -> list[str]:
     """The descriptions, where any DuckDB client shows them."""
     name = quote(node.name)
-    found = [f"comment on {node.materialized} {name} is {literal(node.description)}"] if node.description else []
+    found = [f"comment on {node.relation} {name} is {literal(node.description)}"] if node.description else []
     return found + [
         f"comment on column {name}.{quote(c.name)} is {literal(c.description)}"
         for c in node.columns

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from bclust.errors import Location
 
 SOURCE, SEED, MODEL = "source", "seed", "model"
-TABLE, VIEW = "table", "view"
+TABLE, VIEW, INCREMENTAL = "table", "view", "incremental"
 
 # Which config keys change what a table holds; the others never make a node stale.
-DATA_CONFIG = ("materialized", "file", "rest", "stale_on")
+DATA_CONFIG = ("materialized", "file", "rest", "unique_key")
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,28 @@ class Node:
         return str(self.config.get("materialized", TABLE))
 
     @property
+    def relation(self) -> str:
+        """What it is for DuckDB: a table or a view."""
+        return VIEW if self.materialized == VIEW else TABLE
+
+    @property
+    def grows_with(self) -> tuple[str, ...]:
+        """Inputs whose added rows leave the rest of this table as it is."""
+        return _names(self.config.get("grows_with"))
+
+    @property
+    def unique_key(self) -> tuple[str, ...]:
+        """The columns that tell which rows of an incremental table are there already."""
+        return _names(self.config.get("unique_key"))
+
+    @property
     def declared_types(self) -> dict[str, str]:
         return {c.name: c.data_type for c in self.columns if c.data_type}
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """One name or a list of names, as a tuple."""
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 @dataclass(frozen=True)

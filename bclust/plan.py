@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from bclust.errors import BclustError, ProjectError
 from bclust.functions import FITTED
+from bclust.increments import added_rows, holds_all
 from bclust.materializations import typed_seed
-from bclust.nodes import MODEL, SEED, SOURCE, Node
+from bclust.nodes import INCREMENTAL, MODEL, SEED, SOURCE, Node
 from bclust.results import CallCount, NodePlan, Plan
 from bclust.sources import SOURCE_COLUMNS, read_source, seed_to_arrow
-from bclust.state import Record, fingerprint, read_records, reasons
+from bclust.state import Record, fingerprint, only_grown, read_records, reasons
 from bclust.warehouse import Warehouse, quote
 
 if TYPE_CHECKING:
@@ -51,10 +52,12 @@ def make_plan(session: Session, selection: Selection, *, full_refresh: bool = Fa
     """
     manifest, records = session.manifest, read_records(session.warehouse)
     wanted = wanted_nodes(manifest, selection, no_upstream=no_upstream)
-    stale = stale_nodes(manifest, wanted, records, refreshed_nodes(session, selection, full_refresh=full_refresh))
+    refreshed = refreshed_nodes(session, selection, full_refresh=full_refresh)
+    stale = stale_nodes(manifest, wanted, records, refreshed)
     if any(stale.values()):
         check_binding(session, wanted.names)
-    counted, notes = _count_calls(session, wanted, stale)
+    grown = {name: r for name, r in records.items() if name not in refreshed and manifest.nodes.get(name)}
+    counted, notes = _count_calls(session, wanted, stale, grown)
     plans = []
     for name in wanted.names:
         base = counted.get(name, NodePlan(name, "build" if stale[name] else "reuse"))
@@ -79,14 +82,15 @@ def stale_nodes(
 ) -> dict[str, tuple[str, ...]]:
     """Why each wanted node must be built; () for a fresh one. A node below a stale one counts as stale."""
     versions = {name: record.data_version for name, record in records.items()}
+    contains = {name: record.versions for name, record in records.items()}
     found: dict[str, tuple[str, ...]] = {}
     for name in wanted.names:
         node = manifest.nodes[name]
-        why = reasons(node, fingerprint(node, manifest, versions), records.get(name))
+        why = reasons(node, fingerprint(node, manifest, versions), records.get(name), contains)
         if not why and refreshed and name in refreshed:
             why = (refreshed[name],)
         parents = [p for p in node.depends_on if found.get(p)]
-        if not why and parents and node.config.get("stale_on") != "code":
+        if not why and parents:
             why = ("inputs are rebuilt: " + ", ".join(parents),)
         found[name] = why
     return found
@@ -158,7 +162,7 @@ def load_seed(warehouse: Warehouse, node: Node, name: str) -> None:
 
 
 def _count_calls(
-    session: Session, wanted: Wanted, stale: Mapping[str, tuple[str, ...]]
+    session: Session, wanted: Wanted, stale: Mapping[str, tuple[str, ...]], records: Mapping[str, Record]
 ) -> tuple[dict[str, NodePlan], tuple[str, ...]]:
     """Run the paid models, and the free ones above them, in a scratch database with the functions looking up only.
 
@@ -187,7 +191,8 @@ def _count_calls(
                 if node.paid:
                     plans[name] = NodePlan(name, "build", at_most=_bound(warehouse, node), waits_for=blocker)
                 continue
-            calls = _try(session, node)
+            with _only_added_rows(session, node, stale, records, working):
+                calls = _try(session, node)
             if node.paid:
                 plans[name] = NodePlan(name, "build", calls=calls)
             if any(c.new for c in calls):
@@ -195,6 +200,28 @@ def _count_calls(
         notes = [row[0] for n in noted if n not in unknown for row in warehouse.execute(f"select note from {quote(n)}")]
     session.new_desk()
     return plans, tuple(notes)
+
+
+def _only_added_rows(
+    session: Session, node: Node, stale: Mapping[str, tuple[str, ...]], records: Mapping[str, Record], working: str
+) -> contextlib.AbstractContextManager[None]:
+    """For an incremental table that a build would only add to, let it see the added rows alone."""
+    warehouse, record = session.warehouse, records.get(node.name)
+    if node.materialized != INCREMENTAL or record is None:
+        return contextlib.nullcontext()
+    versions = {name: r.data_version for name, r in records.items()}
+    contains = {name: r.versions for name, r in records.items()}
+    for name in node.grows_with:
+        if stale.get(name) and name in records:
+            versions[name] = warehouse.data_version(quote(name))[0]
+            if versions[name] != records[name].data_version and not holds_all(
+                warehouse, f"{working}.main.{quote(name)}", quote(name)
+            ):
+                contains[name] = ()
+    if not only_grown(node, fingerprint(node, session.manifest, versions), record.fingerprint, contains):
+        return contextlib.nullcontext()
+    own = f"{working}.main.{quote(node.name)}"
+    return added_rows(warehouse, node, of=f"__scratch.main.{quote(node.grows_with[0])}", own=own)
 
 
 def _try(session: Session, node: Node) -> tuple[CallCount, ...]:

@@ -15,7 +15,7 @@ from bclust.functions import Function, load_functions
 from bclust.graph import Graph
 from bclust.manifest import Manifest
 from bclust.materializations import MATERIALIZATIONS
-from bclust.nodes import MODEL, SEED, SOURCE, TABLE, VIEW, Column, DataTest, Node, UnitTest
+from bclust.nodes import INCREMENTAL, MODEL, SEED, SOURCE, TABLE, VIEW, Column, DataTest, Node, UnitTest
 from bclust.sources import read_seed_csv
 from bclust.warehouse import known_functions
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 _MODEL_KEYS = ("name", "description", "config", "columns", "data_tests")
-MODEL_CONFIG_KEYS = ("materialized", "tags", "stale_on", "calls_at_most", "plan_note", "meta")
+MODEL_CONFIG_KEYS = ("materialized", "unique_key", "grows_with", "max_growth", "tags", "calls_at_most", "plan_note", "meta")
 _SEED_CONFIG_KEYS = ("tags", "file", "rest", "meta")
 _UNIT_KEYS = ("name", "description", "model", "given", "functions", "vars", "expect")
 
@@ -236,8 +236,15 @@ def _check_config(name: str, merged: Mapping[str, Any], own: Section, where: Loc
             where=own.where("materialized") if own else where,
             hint=did_you_mean(str(kind), MATERIALIZATIONS),
         )
-    if merged.get("stale_on", "inputs") not in ("inputs", "code"):
-        raise ProjectError(f"{name}: stale_on is `inputs` or `code`", where=own.where("stale_on"))
+    if kind == INCREMENTAL and not (isinstance(merged.get("grows_with"), str) and merged.get("unique_key")):
+        raise ProjectError(
+            f"{name}: an incremental table names the input it grows with, and the columns that tell its rows apart",
+            where=own.where("materialized"),
+            hint="grows_with: INPUT and unique_key: [COLUMN, ...]",
+        )
+    growth = merged.get("max_growth", 0)
+    if isinstance(growth, bool) or not isinstance(growth, int | float) or growth < 0:
+        raise ProjectError(f"{name}: max_growth is a share such as 0.1, not {growth!r}", where=own.where("max_growth"))
 
 
 def _check_references(nodes: Mapping[str, Node], functions: Mapping[str, Function], config: ProjectConfig) -> None:
@@ -249,6 +256,13 @@ def _check_references(nodes: Mapping[str, Node], functions: Mapping[str, Functio
                 where = Location(node.path, table.line, table.column)
                 raise ProjectError(
                     f"{node.name} reads {table.name!r}, which is no node", where=where, hint=did_you_mean(table.name, nodes)
+                )
+        for name in node.grows_with:
+            if name not in node.depends_on:
+                raise ProjectError(
+                    f"{node.name} cannot grow with {name!r}, which it does not read",
+                    where=node.where,
+                    hint=did_you_mean(name, node.depends_on),
                 )
         for seed in node.depends_on:
             if seed not in nodes:

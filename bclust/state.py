@@ -14,24 +14,28 @@ from typing import TYPE_CHECKING, Any
 from bclust import sql as sql_reader
 from bclust.config import canonical_json, plain
 from bclust.errors import ProjectError
-from bclust.nodes import DATA_CONFIG, MODEL, SOURCE, DataTest, Node, UnitTest
+from bclust.nodes import DATA_CONFIG, INCREMENTAL, MODEL, SOURCE, DataTest, Node, UnitTest
 from bclust.results import Result, Run, Status, totals
 from bclust.sources import files_hash
 from bclust.warehouse import literal, row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bclust.manifest import Manifest
     from bclust.warehouse import Warehouse
+
+MAX_GROWTH = 0.1  # by which inputs may grow before a table that `grows_with` them is made again
+REMEMBERED = 100  # earlier versions of a table that are known to be part of it
 
 SCHEMA = """
 create schema if not exists _bclust;
 create table if not exists _bclust.nodes (
     name varchar primary key, unique_id varchar, resource_type varchar, code varchar, code_hash varchar, config varchar,
     vars varchar, functions varchar, inputs varchar, data_version varchar, n_rows bigint, failed_calls bigint,
-    seconds double, built_at timestamp, invocation_id varchar
+    seconds double, built_at timestamp, invocation_id varchar, contains varchar
 );
+alter table _bclust.nodes add column if not exists contains varchar;
 create table if not exists _bclust.tests (unique_id varchar primary key, fingerprint varchar, status varchar, failures bigint);
 create table if not exists _bclust.runs (
     invocation_id varchar primary key, started_at timestamp, ended_at timestamp, target varchar, status varchar, args varchar,
@@ -63,12 +67,18 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Record:
-    """A node as it was last built."""
+    """A node as it was last built. ``contains``: earlier data versions whose rows (but for failed ones) are all still there."""
 
     fingerprint: Fingerprint
     data_version: str
     rows: int
     failed_calls: int
+    contains: tuple[str, ...] = ()
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """This version and those it contains, newest first."""
+        return (self.data_version, *self.contains)[:REMEMBERED]
 
 
 def ensure_schema(warehouse: Warehouse) -> None:
@@ -87,6 +97,7 @@ def read_records(warehouse: Warehouse) -> dict[str, Record]:
             r["data_version"],
             r["n_rows"],
             r["failed_calls"],
+            tuple(json.loads(r["contains"] or "[]")),
         )
         for r in warehouse.rows("select * from _bclust.nodes")
         if r["name"] in present
@@ -100,7 +111,7 @@ def write_record(warehouse: Warehouse, node: Node, record: Record, seconds: floa
         node.name, node.unique_id, node.kind, f.code, f.code_hash, f.config, f.vars, f.functions, f.inputs, record.data_version,
         record.rows, record.failed_calls, seconds,
     ]  # fmt: skip
-    moment = f"now()::timestamp, {literal(invocation_id)}"
+    moment = f"now()::timestamp, {literal(invocation_id)}, {literal(json.dumps(record.contains))}"
     warehouse.execute(f"insert or replace into _bclust.nodes values ({', '.join(map(literal, values))}, {moment})")
 
 
@@ -123,8 +134,13 @@ def fingerprint(node: Node, manifest: Manifest, versions: Mapping[str, str]) -> 
     )
 
 
-def reasons(node: Node, now: Fingerprint, record: Record | None) -> tuple[str, ...]:
-    """Why the node must be built, in words; () when it is fresh."""
+def reasons(
+    node: Node, now: Fingerprint, record: Record | None, contains: Mapping[str, Sequence[str]] | None = None
+) -> tuple[str, ...]:
+    """Why the node must be built, in words; () when it is fresh.
+
+    ``contains`` has for each input the earlier data versions of which it still holds all rows.
+    """
     if record is None:
         return ("not built yet",)
     before, found = record.fingerprint, []
@@ -136,11 +152,35 @@ def reasons(node: Node, now: Fingerprint, record: Record | None) -> tuple[str, .
         found.append("variables changed: " + ", ".join(_changed(before.vars, now.vars, values=True)))
     if now.functions != before.functions:
         found.append("functions changed: " + ", ".join(_changed(before.functions, now.functions)))
-    if now.inputs != before.inputs and node.config.get("stale_on") != "code":
+    if now.inputs != before.inputs and not stays(node, now, before, contains or {}):
         found.append("inputs changed: " + ", ".join(_changed(before.inputs, now.inputs)))
     if record.failed_calls:
         found.append(f"{record.failed_calls} calls failed")
     return tuple(found)
+
+
+def only_grown(node: Node, now: Fingerprint, before: Fingerprint, contains: Mapping[str, Sequence[str]]) -> bool:
+    """Whether nothing has changed since the node was built but rows added to inputs that it grows with."""
+    if not node.grows_with:
+        return False
+    if (now.code_hash, now.config, now.vars, now.functions) != (before.code_hash, before.config, before.vars, before.functions):
+        return False
+    then, today = json.loads(before.inputs), json.loads(now.inputs)
+    changed = [name for name in {**then, **today} if then.get(name) != today.get(name)]
+    return all(name in node.grows_with and then.get(name) in contains.get(name, ()) for name in changed)
+
+
+def stays(node: Node, now: Fingerprint, before: Fingerprint, contains: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a table that is not incremental is left in place although its inputs have grown."""
+    if node.materialized == INCREMENTAL or not only_grown(node, now, before, contains):
+        return False
+    most = 1 + float(node.config.get("max_growth", MAX_GROWTH))
+    then, today = json.loads(before.inputs), json.loads(now.inputs)
+    return all(_rows(today[name]) <= most * _rows(then[name]) for name in node.grows_with if name in then)
+
+
+def _rows(data_version: str) -> int:
+    return int(data_version.partition("-")[0])
 
 
 def _same_code(node: Node, now: Fingerprint, before: Fingerprint) -> bool:

@@ -19,11 +19,11 @@ fits as (
         c.clustering,
         c.algorithm,
         fit_clusters(
-            v.embeddings, c.algorithm,
-            case when coalesce(c.n_clusters, 'auto') = 'auto' then s.n_auto::varchar else c.n_clusters end,
-            params := c.params, random_state := getvariable('random_state')
+            v.embeddings, c.algorithm, case c.n_clusters when 'auto' then s.n_auto::varchar else c.n_clusters end,
+            params := c.params, random_state := getvariable('random_state'),
+            resamples := getvariable('stability_resamples'), name := c.clustering
         ) as fit
-    from clusterings as c
+    from clustering_settings as c
     cross join vectors as v
     cross join sizes as s
 )
@@ -34,5 +34,9 @@ select
     fit.fitted as fitted,
     fit.n_clusters as n_clusters,
     fit.n_sample as n_sample,
-    fit.silhouette as silhouette
+    fit.silhouette as silhouette,
+    fit.stability as stability,
+    fit.stability_low as stability_low,
+    fit.stability_high as stability_high,
+    fit.jaccards as jaccards
 from fits

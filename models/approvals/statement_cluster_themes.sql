@@ -49,8 +49,10 @@ select
     s.error as theme_error,
     j.validity.auc as theme_validity,
     j.validity.low as validity_low,
-    j.validity.high as validity_high
+    j.validity.high as validity_high,
+    f.jaccards[z.cluster_id + 1] as stability
 from sizes as z
+inner join statement_cluster_fits as f using (clustering)
 left join statement_cluster_keywords as w using (clustering, cluster_id)
 left join named as s on s.clustering = z.clustering and s.cluster_id = z.cluster_id and s.kind = 'statement'
 left join judged as j on j.clustering = z.clustering and j.cluster_id = z.cluster_id

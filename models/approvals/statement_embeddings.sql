@@ -9,19 +9,24 @@ transformed as (
     select
         * exclude (text, fitted),
         transform_text(text, embedder, fitted) as embedding,
-        null::varchar as error
+        case when trim(coalesce(text, '')) = '' then 'there is no text' end as error
     from texts
     where fitted is not null
 ),
 
 asked as (
-    select * exclude (text, fitted), embed(text, embedder) as answer
+    select
+        * exclude (fitted),
+        embed(text, embedder) as answer
     from texts
     where fitted is null
 ),
 
 answered as (
-    select * exclude (answer), answer.vector as embedding, answer.error as error
+    select
+        * exclude (text, answer),
+        answer.vector as embedding,
+        coalesce(answer.error, case when trim(coalesce(text, '')) = '' then 'there is no text' end) as error
     from asked
 )
 

@@ -35,6 +35,11 @@ select
     1 - f.n_sample / a.n as share_assigned,
     a.share_noise,
     f.silhouette,
+    f.stability,
+    f.stability_low,
+    f.stability_high,
+    f.jaccards,
+    list_aggregate(list_transform(f.jaccards, lambda x: (x < 0.6)::int), 'avg') as share_unstable,
     a.agreement.ari as ari,
     a.agreement.nmi as nmi
 from fits as f

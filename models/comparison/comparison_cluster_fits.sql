@@ -23,11 +23,10 @@ fits as (
         c.clustering,
         c.algorithm,
         fit_clusters(
-            v.embeddings, c.algorithm,
-            case when coalesce(c.n_clusters, 'auto') = 'auto' then s.n_auto::varchar else c.n_clusters end,
-            params := c.params, random_state := getvariable('random_state')
+            v.embeddings, c.algorithm, case c.n_clusters when 'auto' then s.n_auto::varchar else c.n_clusters end,
+            params := c.params, random_state := getvariable('random_state'), name := c.clustering
         ) as fit
-    from clusterings as c
+    from clustering_settings as c
     cross join vectors as v
     cross join sizes as s
 )

@@ -48,8 +48,10 @@ select
     nullif(concat_ws('; ', 'statement: ' || s.error, 'response: ' || r.error, 'interaction: ' || i.error), '') as theme_error,
     j.validity.auc as theme_validity,
     j.validity.low as validity_low,
-    j.validity.high as validity_high
+    j.validity.high as validity_high,
+    f.jaccards[z.cluster_id + 1] as stability
 from sizes as z
+inner join response_cluster_fits as f using (clustering)
 left join response_cluster_keywords as w using (clustering, cluster_id)
 left join named as s on s.clustering = z.clustering and s.cluster_id = z.cluster_id and s.kind = 'statement'
 left join named as r on r.clustering = z.clustering and r.cluster_id = z.cluster_id and r.kind = 'response'

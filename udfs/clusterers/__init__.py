@@ -42,9 +42,34 @@ class Clusterer(Protocol):
         ...
 
 
-def finds_number(algorithm: str) -> bool:
-    """Whether the algorithm finds the number of clusters itself."""
-    return hasattr(member("clusterers", algorithm), "MAX_ROWS")
+def check_clustering(algorithm: str, n_clusters: str, params: Mapping[str, Any] | None) -> str:
+    """Whether these settings can be tried, before there is anything to cluster.
+
+    Returns ``n_clusters``: 'auto', 'silhouette' or a number; 'found' for an algorithm that finds the number itself.
+
+    Raises:
+        FunctionError: an unknown algorithm, parameter or reduction, or no number.
+    """
+    module = member("clusterers", algorithm)
+    if params is not None and not isinstance(params, Mapping):
+        raise FunctionError(f"params of {algorithm} must be keys with values, not {params!r}")
+    _settings(module, algorithm, params)
+    asked = n_clusters.strip()
+    if hasattr(module, "MAX_ROWS"):
+        return "found"
+    if asked not in ("auto", "silhouette") and not (asked.isdecimal() and int(asked)):
+        raise FunctionError(f"n_clusters {n_clusters!r} is not a number above 0", hint="write a number, 'auto' or 'silhouette'")
+    return asked
+
+
+def _settings(module: Any, algorithm: str, params: Mapping[str, Any] | None) -> tuple[dict[str, Any], Mapping[str, Any] | None]:
+    """The algorithm's own settings, and the reduction to do before."""
+    settings = {key: value for key, value in (params or {}).items() if value is not None or key == "reduce"}
+    reduction = settings.pop("reduce", getattr(module, "REDUCE", None))
+    check_parameters(settings, module.fit, f"clustering algorithm {algorithm}")
+    if reduction is not None:
+        _check_reduction(reduction)
+    return settings, reduction
 
 
 def fit_clusterer(
@@ -67,9 +92,7 @@ def fit_clusterer(
     import numpy as np
 
     module = member("clusterers", algorithm)
-    settings = {key: value for key, value in (params or {}).items() if value is not None or key == "reduce"}
-    reduction = settings.pop("reduce", getattr(module, "REDUCE", None))
-    check_parameters(settings, module.fit, f"clustering algorithm {algorithm}")
+    settings, reduction = _settings(module, algorithm, params)
     rows = unit_rows(embeddings)
     if not len(rows):
         raise FunctionError("there is no vector to cluster", hint="is the table of embeddings empty, or every embedding NULL?")
@@ -147,10 +170,8 @@ def first_of_equals(rows: np.ndarray) -> np.ndarray:
     return np.concatenate([[True], (rows[1:] != rows[:-1]).any(axis=1)])
 
 
-def _reduced(rows: np.ndarray, reduction: Mapping[str, Any], random_state: int) -> np.ndarray:
-    """The rows in fewer dimensions: centred, projected and of length 1 again (pca, spectral), or laid out by umap."""
-    import numpy as np
-
+def _check_reduction(reduction: Any) -> tuple[str, int]:
+    """The method and the dimensions of a reduction. Raises FunctionError for one that cannot work."""
     if not isinstance(reduction, Mapping):
         raise FunctionError(f"reduce must be {{method, dims}}, not {reduction!r}", hint="write: reduce: {method: pca, dims: 50}")
     for key in reduction:
@@ -159,6 +180,14 @@ def _reduced(rows: np.ndarray, reduction: Mapping[str, Any], random_state: int) 
     method, dims = reduction.get("method", "pca"), int(reduction.get("dims", 50))
     if method not in REDUCTIONS or dims < 1:
         raise FunctionError(f"reduce: method {method!r} with dims {dims} cannot work", hint=did_you_mean(method, REDUCTIONS))
+    return str(method), dims
+
+
+def _reduced(rows: np.ndarray, reduction: Mapping[str, Any], random_state: int) -> np.ndarray:
+    """The rows in fewer dimensions: centred, projected and of length 1 again (pca, spectral), or laid out by umap."""
+    import numpy as np
+
+    method, dims = _check_reduction(reduction)
     if method == "umap":
         return _umap(rows, dims, random_state)
     if method == "pca":

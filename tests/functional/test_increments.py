@@ -1,0 +1,154 @@
+"""Tables that grow with an input: what is added is computed, what is there stays, and what fails is computed again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Project
+from tests.functional.test_build import done
+
+GROWING = {
+    "bclust.yml": """
+        name: tiny
+        vars: {greeting: hello, n: 3}
+        calls: {confirm_over_usd: 5}
+        sources:
+          - {name: raw, files: [data/*.jsonl], required: [text]}
+        seeds:
+          llms:
+            - {llm_id: a}
+            - {llm_id: b}
+    """,
+    "data/texts.jsonl": "".join(f'{{"text": "t{i}"}}\n' for i in range(20)),
+    "models/texts.sql": "select record->>'text' as text from raw order by source_line limit getvariable('n')",
+    "models/fit.sql": "select count(*) as n, max(length(text)) as longest from texts",
+    "models/placed.sql": "select text, length(text) / f.longest as place from texts cross join fit as f",
+    "models/_models.yml": """
+        models:
+          - name: answers
+            config: {materialized: incremental, grows_with: texts, unique_key: text}
+            data_tests:
+              - unique: {columns: [text, llm_id]}
+          - name: fit
+            config: {grows_with: texts, max_growth: 0.5}
+          - name: placed
+            config: {materialized: incremental, grows_with: texts, unique_key: [text]}
+    """,
+}
+
+
+@pytest.fixture
+def growing(project: Project) -> Project:
+    return project.write(GROWING)
+
+
+def grow(project: Project, before: int, after: int) -> None:
+    project.replace("bclust.yml", f"n: {before}", f"n: {after}")
+
+
+def test_added_rows_are_computed_alone_and_equal_those_of_a_full_build(growing: Project) -> None:
+    growing.run("build")
+    before = growing.rows("select * from answers order by all")
+    grow(growing, 3, 4)
+    plan = growing.run("plan")
+    assert "2 new calls, 0 stored" in plan.out  # the 6 stored answers were not even looked up
+    outcome = growing.run("build")
+    assert outcome.code == 0, outcome.err
+    assert "calls 2 new, 0 cached" in done(outcome.err)
+    rows = growing.rows("select * from answers order by all")
+    assert len(rows) == 8
+    assert all(row in rows for row in before)
+    growing.run("build", "--full-refresh")
+    assert growing.rows("select * from answers order by all") == rows
+
+
+def test_a_fit_stays_until_its_input_has_grown_by_more_than_its_limit(growing: Project) -> None:
+    growing.run("build")
+    grow(growing, 3, 4)
+    outcome = growing.run("build")
+    assert "REUSED  fit" in outcome.err
+    assert "OK      placed" in outcome.err
+    assert growing.rows("select n from fit") == [{"n": 3}]
+    assert growing.rows("select count(*) as n from placed") == [{"n": 4}]
+    grow(growing, 4, 5)
+    outcome = growing.run("build")  # 5 is more than 1.5 times the 3 that it was fitted on
+    assert growing.rows("select n from fit") == [{"n": 5}]
+    assert growing.rows("select count(*) as n from placed") == [{"n": 5}]
+
+
+def test_a_fit_is_made_again_when_asked_for(growing: Project) -> None:
+    growing.run("build")
+    grow(growing, 3, 4)
+    growing.run("build", "--full-refresh")
+    assert growing.rows("select n from fit") == [{"n": 4}]
+
+
+def test_a_second_build_after_growth_reuses_all(growing: Project) -> None:
+    growing.run("build")
+    grow(growing, 3, 4)
+    growing.run("build")
+    outcome = growing.run("build")
+    assert "PASS=0" in done(outcome.err)
+    assert growing.run("plan", "--exit-code").code == 0
+
+
+def test_a_changed_row_makes_the_table_and_the_fit_anew(growing: Project) -> None:
+    growing.run("build")
+    growing.replace("data/texts.jsonl", '"t1"', '"t1 but longer"')
+    outcome = growing.run("build")
+    assert "calls 2 new, 4 cached" in done(outcome.err)
+    assert growing.rows("select longest from fit") == [{"longest": 13}]
+    assert [r["text"] for r in growing.rows("select distinct text from answers order by text")] == ["t0", "t1 but longer", "t2"]
+
+
+def test_rows_that_left_are_gone(growing: Project) -> None:
+    growing.run("build")
+    grow(growing, 3, 2)
+    growing.run("build")
+    assert growing.rows("select count(*) as n from answers") == [{"n": 4}]
+    assert growing.rows("select n from fit") == [{"n": 2}]
+
+
+def test_failed_rows_are_computed_again_and_move_no_fit(growing: Project) -> None:
+    growing.replace("data/texts.jsonl", '"t1"', '"bad"')
+    (growing.root / "broken").touch()
+    growing.write(
+        {
+            "models/fit.sql": "select count(*) as n, max(length(answer)) as longest from answers where error is null",
+            "models/placed.sql": "select text, llm_id, length(answer) / f.longest as place from answers cross join fit as f where error is null",
+        }
+    )
+    growing.replace("models/_models.yml", "grows_with: texts, max_growth: 0.5", "grows_with: answers")
+    growing.replace(
+        "models/_models.yml", "grows_with: texts, unique_key: [text]", "grows_with: answers, unique_key: [text, llm_id]"
+    )
+    outcome = growing.run("build")
+    assert "2 failed" in done(outcome.err)
+    assert growing.rows("select count(*) as n from placed") == [{"n": 4}]
+    (growing.root / "broken").unlink()
+    outcome = growing.run("build")
+    assert "calls 2 new, 0 cached, 0 failed" in done(outcome.err)
+    assert "REUSED  fit" in outcome.err
+    assert growing.rows("select count(*) as n, count(error) as errors from answers") == [{"n": 6, "errors": 0}]
+    assert growing.rows("select count(*) as n from placed") == [{"n": 6}]
+
+
+def test_a_changed_prompt_is_no_growth(growing: Project) -> None:
+    growing.run("build")
+    growing.replace("bclust.yml", "greeting: hello, n: 3", "greeting: hey, n: 4")
+    assert "calls 8 new" in done(growing.run("build").err)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("grows_with: texts, unique_key: text}", "grows_with: texts}", "an incremental table names the input"),
+        ("grows_with: texts, unique_key: text}", "grows_with: text, unique_key: text}", "did you mean texts"),
+        ("max_growth: 0.5", "max_growth: much", "max_growth is a share"),
+    ],
+)
+def test_a_config_that_cannot_work_says_so(growing: Project, old: str, new: str, words: str) -> None:
+    growing.replace("models/_models.yml", old, new)
+    outcome = growing.run("build")
+    assert outcome.code == 2
+    assert words in outcome.err
