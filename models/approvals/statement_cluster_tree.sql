@@ -56,11 +56,12 @@ below as (
 labels as (
     select
         b.clustering, b.node_id,
+        list(b.cluster_id order by b.cluster_id) as clusters,
         array_to_string(
             list_slice(list(left(t.statement_theme, getvariable('max_desc_length')) order by b.n desc, b.cluster_id asc), 1, 2), ' / '
         ) as label
     from below as b
-    inner join statement_cluster_themes as t using (clustering, cluster_id)
+    left join statement_cluster_themes as t using (clustering, cluster_id)
     group by all
 ),
 
@@ -72,7 +73,8 @@ final as (
         n.cluster_id,
         n.height,
         n.n,
-        l.label
+        l.label,
+        l.clusters
     from nodes as n
     left join parents as p using (clustering, node_id)
     left join labels as l using (clustering, node_id)

@@ -121,6 +121,38 @@ def test_trees_have_one_root_and_sizes_that_add_up(warehouse: Warehouse) -> None
         assert warehouse.execute(wrong) == []
 
 
+def documented_queries() -> list[str]:
+    """The queries that show where each thing the seed system computes is now."""
+    page = (ROOT / "docs" / "from-the-seed-system.md").read_text(encoding="utf-8")
+    return [query.strip() for block in page.split("```sql")[1:] for query in block.split("```")[0].split(";") if query.strip()]
+
+
+def test_what_the_seed_system_computes_can_be_queried_as_documented(warehouse: Warehouse) -> None:
+    queries = documented_queries()
+    assert len(queries) == 15
+    for query in queries:
+        assert warehouse.execute(query), query
+
+
+def test_the_rates_of_a_tree_are_those_of_the_approvals_below_each_node(warehouse: Warehouse) -> None:
+    counted = warehouse.execute(
+        """
+        with below as (select clustering, node_id, unnest(clusters) as cluster_id from statement_cluster_tree)
+        select b.clustering, b.node_id, a.llm_id, a.prompt_name,
+               count(*) filter (a.decision = 'approved') / count(*) filter (a.decision in ('approved', 'disapproved')) as rate
+        from below as b
+        inner join statement_clusters as c using (clustering, cluster_id)
+        inner join approvals as a using (statement_id)
+        where a.wording = 'approve'
+        group by all
+        """
+    )
+    known = {row[:4]: row[4] for row in warehouse.execute(
+        "select clustering, node_id, llm_id, prompt_name, rate from statement_cluster_tree_approvals")}  # fmt: skip
+    assert len(known) == len(counted) > 0
+    assert all(known[row[:4]] == pytest.approx(row[4]) for row in counted)
+
+
 def test_refusals_move_the_refusal_columns_only(warehouse: Warehouse) -> None:
     counted = "approved, disapproved, refused, unparsable, errors"
     totals = warehouse.execute(f"select {counted}, n from approval_rates")

@@ -308,3 +308,99 @@ def test_one_cluster_or_none_has_no_tree(functions: dict[str, Any]) -> None:
     assert functions["linkage"](np.zeros((0, 0), np.float32), np.array([], dtype=int)) == []
     with pytest.raises(FunctionError, match="2 centroids but 1 sizes"):
         functions["linkage"](np.ones((2, 3), np.float32), np.array([4]))
+
+
+class TestStability:
+    def repeated(self, functions: dict[str, Any], vectors: np.ndarray, k: int, algorithm: str = "kmeans") -> dict[str, Any]:
+        found: dict[str, Any] = functions["fit_clusters"](vectors, algorithm, str(k), None, 42, 10)
+        return found
+
+    @pytest.mark.parametrize("algorithm", ALGORITHMS)
+    def test_planted_groups_come_back(self, functions: dict[str, Any], algorithm: str) -> None:
+        vectors, _ = topics()
+        found = self.repeated(functions, vectors, TOPICS, algorithm)
+        assert found["stability"] > 0.8
+        assert found["stability_low"] <= found["stability"] <= found["stability_high"] <= 1
+        assert len(found["jaccards"]) == found["n_clusters"]
+        assert np.median(found["jaccards"]) > 0.75
+
+    def test_rows_without_groups_do_not(self, functions: dict[str, Any]) -> None:
+        found = self.repeated(functions, np.random.default_rng(0).normal(size=(300, DIMS)).astype(np.float32), TOPICS)
+        assert found["stability"] < 0.3
+        assert found["jaccards"].max() < 0.6
+
+    def test_the_halves_of_a_split_group_are_less_stable_than_whole_ones(self, functions: dict[str, Any]) -> None:
+        vectors, of = topics()
+        found = self.repeated(functions, vectors, TOPICS + 1)
+        whole = [
+            bool(len(set(of[found["labels"] == i])) == 1 and (found["labels"] == i).sum() >= EACH - 2) for i in range(TOPICS + 1)
+        ]
+        assert found["jaccards"][whole].min() > found["jaccards"][~np.array(whole)].max()
+
+    def test_it_is_the_mean_ari_and_best_jaccard_of_the_repetitions(self, functions: dict[str, Any]) -> None:
+        from sklearn.metrics import adjusted_rand_score, jaccard_score
+
+        from udfs._stability import stability
+
+        draw = np.random.default_rng(1)
+        labels = draw.integers(-1, 4, 200)
+        others = iter([draw.integers(-1, 3, 200) for _ in range(3)])
+        kept: list[np.ndarray] = []
+
+        def again(drawn: np.ndarray, seed: int) -> np.ndarray:
+            assert len(drawn) == 200
+            kept.append(next(others))
+            return kept[-1]
+
+        found = stability(draw.normal(size=(200, 3)), labels, again, 3, 0)
+        assert found.ari.tolist() == [adjusted_rand_score(labels, other) for other in kept]
+        best = [[max(jaccard_score(labels == i, other == j) for j in range(3)) for i in range(4)] for other in kept]
+        assert found.jaccard == pytest.approx(np.mean(best, axis=0))
+
+    def test_the_order_of_the_rows_does_not_matter(self, functions: dict[str, Any]) -> None:
+        vectors, _ = topics()
+        order = np.random.default_rng(1).permutation(len(vectors))
+        first, second = self.repeated(functions, vectors, 5), self.repeated(functions, vectors[order], 5)
+        assert first["stability"] == second["stability"]
+        assert (first["jaccards"] == second["jaccards"]).all()
+
+    def test_one_cluster_has_none(self, functions: dict[str, Any]) -> None:
+        found = self.repeated(functions, topics()[0], 1)
+        assert (found["stability"], found["jaccards"]) == (None, None)
+
+
+def test_errors_name_the_clustering_and_what_to_set(functions: dict[str, Any]) -> None:
+    with pytest.raises(FunctionError, match="clustering mine: clustering algorithm kmeans has no parameter 'ninit'") as caught:
+        functions["fit_clusters"](topics()[0], "kmeans", "3", {"ninit": 3}, 42, 0, "mine")
+    assert "did you mean n_init" in str(caught.value.hint)
+    broken = topics()[0]
+    broken[3] = np.nan
+    with pytest.raises(FunctionError, match="clustering mine: 1 of 360 vectors are zero, NaN or infinite"):
+        functions["fit_clusters"](broken, "kmeans", "3", None, 42, 0, "mine")
+    with pytest.raises(FunctionError, match="clustering mine: there is no vector to cluster"):
+        functions["fit_clusters"](np.zeros((0, 0), np.float32), "kmeans", "3", None, 42, 0, "mine")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "n_clusters", "params", "words"),
+    [
+        ("kmean", "auto", None, "clustering mine: there is no 'kmean'"),
+        ("kmeans", "many", None, "clustering mine: n_clusters 'many' is not a number"),
+        ("kmeans", "0", None, "clustering mine: n_clusters '0' is not a number above 0"),
+        ("optics", "auto", '{"xo": 1}', "clustering mine: clustering algorithm optics has no parameter 'xo'"),
+        ("kmeans", "auto", '{"reduce": {"method": "pcaa"}}', "clustering mine: reduce: method 'pcaa'"),
+        ("kmeans", "auto", "3", "clustering mine: params of kmeans must be keys with values"),
+    ],
+)
+def test_settings_are_checked_before_there_is_anything_to_cluster(
+    functions: dict[str, Any], algorithm: str, n_clusters: str, params: str | None, words: str
+) -> None:
+    with pytest.raises(FunctionError, match=words):
+        functions["checked_clustering"](["mine"], [algorithm], [n_clusters], [params])
+
+
+def test_settings_that_can_work_are_passed_on(functions: dict[str, Any]) -> None:
+    checked = functions["checked_clustering"](
+        ["a", "b", "c"], ["kmeans", "hdbscan", "spectral"], ["auto", "auto", "7"], [None, None, "{}"]
+    )
+    assert checked == ["auto", "found", "7"]
