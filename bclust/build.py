@@ -210,7 +210,8 @@ class Build:
         """The model's SQL into its new table, with the calls that it took."""
         if node.paid:
             return self._collect_call_replay(node)
-        self.warehouse.run(MATERIALIZATIONS[node.materialized](node), node.sql, node.where)
+        alone = any(self.manifest.functions[f].kind == "column" for f in node.functions)
+        self.warehouse.run(MATERIALIZATIONS[node.materialized](node), node.sql, node.where, alone=alone)
         return ()
 
     def _growing(self, node: Node, now: Fingerprint, record: Record | None) -> Record | None:

@@ -120,8 +120,11 @@ class Warehouse:
         except duckdb.Error as error:
             raise WarehouseError(short_message(str(error))) from error
 
-    def run(self, prefix: str, sql: str, where: Location | None = None) -> None:
+    def run(self, prefix: str, sql: str, where: Location | None = None, *, alone: bool = False) -> None:
         """Run ``prefix + sql`` in a worker thread; an error points into the file ``where`` that holds ``sql``.
+
+        ``alone``: by one thread of DuckDB, as is best where a function takes long: the others would spin for the
+        interpreter's lock meanwhile, and take the cores that the numeric libraries could use.
 
         Raises:
             WarehouseError: with file:line:column where DuckDB says where.
@@ -133,6 +136,8 @@ class Warehouse:
 
         def work() -> None:
             try:
+                if alone:
+                    self._con.execute("set threads = 1")
                 self._con.execute(prefix + sql)
             except BaseException as error:  # noqa: BLE001 - carried over to the calling thread
                 errors.append(error)
@@ -143,6 +148,8 @@ class Warehouse:
             worker.join(0.05)
             if self.stop.is_set():
                 self._con.interrupt()
+        if alone:
+            self.execute("reset threads")
         if self.stop.is_set():
             raise Interrupted("stopped")
         if self._failure is not None:

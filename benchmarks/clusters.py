@@ -5,24 +5,26 @@
 40 behaviors x 100 statements, 5 seeds; without --data, the project's own statements. Every clusterer runs in its own process,
 gets the true number of behaviors (those that find the number themselves ignore it) and is timed from vectors to the labels of
 all rows; ARI and NMI count noise as one cluster. The baseline is scikit-learn's KMeans on the same unit vectors.
---million also groups 100,000 and 1,000,000 vectors in DuckDB. The last line is JSON: default (the first clustering of bclust.yml), default_ari,
-baseline_ari, ari_ratio, time_ratio.
+--million also groups 100,000 and 1,000,000 vectors in DuckDB. The last line is JSON: default (the first clustering of
+bclust.yml), default_ari, baseline_ari, ari_ratio, time_ratio.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks._alone import alone, peak_mib
 
 ROOT = Path(__file__).parent.parent
 PCA = {"reduce": {"method": "pca", "dims": 50}}
@@ -88,12 +90,6 @@ def measure(algorithm: str, params: dict[str, Any], vectors: np.ndarray, truth: 
     }
 
 
-def peak_mib() -> float:
-    """The most memory that this process held. (``ru_maxrss`` would count that of the process that started it.)"""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
 def default_run() -> tuple[str, dict[str, Any]]:
     """The first clustering of bclust.yml: the project's default."""
     from bclust.config import plain, read_yaml
@@ -146,7 +142,7 @@ def million(algorithm: str, vectors: np.ndarray, labels: list[str], rows: int) -
             started = time.perf_counter()
             for model in models:
                 sql = next((ROOT / "models").glob(f"*/{model}.sql")).read_text(encoding="utf-8")
-                warehouse.run(f"create or replace table {model} as\n", sql)
+                warehouse.run(f"create or replace table {model} as\n", sql, alone=model.endswith(("_fits", "_quality")))
             took[f"{step}_s"] = time.perf_counter() - started
 
         timed("fit", "clustering_settings", "response_cluster_fits")
@@ -164,11 +160,13 @@ def _fill(warehouse: Any, algorithm: str, vectors: np.ndarray, labels: list[str]
 
     draw = np.random.default_rng(0)
     warehouse.execute(
-        f"""create table clusterings as select 'main' as clustering, '{algorithm}' as algorithm, 'auto' as n_clusters, null::json as params;
+        f"""create table clusterings as
+                select 'main' as clustering, '{algorithm}' as algorithm, 'auto' as n_clusters, null::json as params;
             create table statement_clusters (clustering varchar, statement_id varchar, cluster_id integer);
             create table statement_cluster_fits (clustering varchar);
             create table statements (statement_id varchar, behavior varchar);
-            create table response_embeddings (statement_id varchar, llm_id varchar, sample integer, embedder varchar, embedding float[])"""
+            create table response_embeddings (
+                statement_id varchar, llm_id varchar, sample integer, embedder varchar, embedding float[])"""
     )
     for start in range(0, rows, 50_000):  # in blocks: the normal draws are float64
         of = draw.integers(0, len(vectors), min(50_000, rows - start))
@@ -182,21 +180,6 @@ def _fill(warehouse: Any, algorithm: str, vectors: np.ndarray, labels: list[str]
                insert into response_embeddings select id, 'a', 0, 'default', embedding from block"""
         )
     warehouse.execute("drop table block")
-
-
-def _child(send: Any, function: Callable[..., Any], *arguments: Any) -> None:
-    send.send(function(*arguments))
-
-
-def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """A function's result from a process of its own, so that the peak of memory is its own."""
-    context = multiprocessing.get_context("spawn")
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(send, function, *arguments))
-    process.start()
-    result = receive.recv()
-    process.join()
-    return result
 
 
 def _millions(vectors: np.ndarray, labels: list[str], default: str) -> dict[str, float]:

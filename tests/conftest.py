@@ -15,6 +15,7 @@ from bclust.cli import main
 
 ROOT = Path(__file__).parent.parent
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as bclust/__main__.py does
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "8")
 
 # A paid function without a network: it answers in upper case, and writes down each time that it was asked.
 ASK = '''
