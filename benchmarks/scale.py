@@ -210,9 +210,8 @@ def main() -> None:
             print(f"  {stage:<26}{seconds:>8.1f}{size}{again.stages[stage]:>8.1f}{more.stages[stage]:>8.1f}{exponent}")
         print(f"  {'call store':<26}{'':>8}{disk['call store'] / 2**20:>10,.0f}")
         total = f"{first[rows].seconds:>8.1f}{sum(disk.values()) / 2**20:>10,.0f}{again.seconds:>8.1f}{more.seconds:>8.1f}"
-        print(
-            f"  {'all':<26}{total}   peak {first[rows].peak_gib:.1f} GiB, +1 % {more.seconds / first[rows].seconds:.3f} of the first"
-        )
+        share = more.seconds / first[rows].seconds
+        print(f"  {'all':<26}{total}   peak {first[rows].peak_gib:.1f} GiB, +1 % is {share:.3f} of the first")
         print(f"  {first[rows].last}\n  {again.last}\n  {more.last}\n", flush=True)
         worst |= {stage: max(value, worst.get(stage, value)) for stage, value in grown.items()}
         line = {
@@ -221,7 +220,7 @@ def main() -> None:
             "peak_gib": round(first[rows].peak_gib, 2),
             "exponent_max": round(max(worst.values()), 3) if worst else None,
             "rebuild_s": round(again.seconds, 1),
-            "one_percent_share": round(more.seconds / first[rows].seconds, 4),
+            "one_percent_share": round(share, 4),
         }
     print(json.dumps(line))
 
