@@ -119,7 +119,7 @@ def million(algorithm: str, vectors: np.ndarray, labels: list[str], rows: int) -
     """Seconds to group ``rows`` jittered vectors by the project's own SQL models in DuckDB, 500 clusters fitted on 20,000 rows.
 
     ``fit`` is response_cluster_fits without repetitions, ``assign`` response_clusters, ``quality`` the silhouette and the
-    stability over 20 repetitions, and clustering_quality with ARI and NMI; ``peak_gib`` is this process's.
+    stability over 10 repetitions, and clustering_quality with ARI and NMI; ``peak_gib`` is this process's.
     """
     from bclust.functions import Context, arrow_function, load_functions
     from bclust.warehouse import Warehouse
@@ -147,7 +147,7 @@ def million(algorithm: str, vectors: np.ndarray, labels: list[str], rows: int) -
 
         timed("fit", "clustering_settings", "response_cluster_fits")
         timed("assign", "response_clusters")
-        warehouse.set_variables({"stability_resamples": 20})
+        warehouse.set_variables({"stability_resamples": 10})
         timed("quality", "response_cluster_fits", "clustering_quality")
         [(took["ari"], took["stability"], n)] = warehouse.execute("select ari, stability, n from clustering_quality")
         assert n == rows
