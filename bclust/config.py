@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +124,18 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class CallsConfig:
-    """Where answers are kept, who executes calls, and above which price a build asks."""
+    """Where answers are kept, who executes calls, and above which price a build asks.
+
+    ``ray_address``: auto (a cluster that runs on this machine), HOST:PORT, or None to start one here. ``ray_workers``: how many
+    processes compute (None: as many as fit), each with so many CPUs and GPUs.
+    """
 
     store: str = ".bclust/calls.sqlite"
     executor: str = "local"
+    ray_address: str | None = None
+    ray_workers: int | None = None
+    ray_cpus_per_worker: float = 1
+    ray_gpus_per_worker: float = 0
     confirm_over_usd: float = 1.0
 
 
@@ -181,6 +189,8 @@ TOP_KEYS = (
     "select",
     "exclude",
 )
+CALLS_KEYS = tuple(field.name for field in fields(CallsConfig))
+EXECUTORS = ("local", "ray")
 TARGET_KEYS = ("vars", "seeds", "sources", "select", "exclude", "warehouse", "calls", "max_rejected", "reports", "description")
 
 
@@ -250,12 +260,20 @@ def _variables(top: Section, own: Section, overrides: Mapping[str, Any]) -> dict
 
 
 def _check_calls(section: Section) -> None:
-    section.expect(("store", "executor", "confirm_over_usd"), "calls")
+    section.expect(CALLS_KEYS, "calls")
     section.typed("store", str)
     section.typed("confirm_over_usd", (int, float))
     executor = section.typed("executor", str, "local")
-    if executor != "local":
-        raise ProjectError(f"unknown executor {executor!r}", where=section.where("executor"), hint="known: local")
+    if executor not in EXECUTORS:
+        where = section.where("executor")
+        raise ProjectError(f"unknown executor {executor!r}", where=where, hint=did_you_mean(executor, EXECUTORS))
+    section.typed("ray_address", str)
+    workers = section.typed("ray_workers", int, 1)
+    cpus = section.typed("ray_cpus_per_worker", (int, float), 1)
+    gpus = section.typed("ray_gpus_per_worker", (int, float), 0)
+    for key, wrong in (("ray_workers", workers < 1), ("ray_cpus_per_worker", cpus <= 0), ("ray_gpus_per_worker", gpus < 0)):
+        if wrong:
+            raise ProjectError(f"{key}: {section[key]!r} is too few", where=section.where(key))
 
 
 def _sources(section: Section) -> tuple[SourceConfig, ...]:

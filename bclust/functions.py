@@ -141,11 +141,18 @@ class CallError(Exception):
 
     ``retry``: the same call may succeed later (429, 5xx, resets, timeouts, malformed bodies). ``after``: seconds that the
     server asked to wait. ``fatal``: no call of this lane can succeed (bad key, unknown model): stop the lane.
-    ``throttled``: the server asked for fewer calls at once.
+    ``throttled``: the server asked for fewer calls at once. ``unmade``: nobody was asked; that counts as no try.
     """
 
     def __init__(
-        self, message: str, *, retry: bool = False, after: float | None = None, fatal: bool = False, throttled: bool = False
+        self,
+        message: str,
+        *,
+        retry: bool = False,
+        after: float | None = None,
+        fatal: bool = False,
+        throttled: bool = False,
+        unmade: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -153,6 +160,7 @@ class CallError(Exception):
         self.after = after
         self.fatal = fatal
         self.throttled = throttled
+        self.unmade = unmade
 
 
 @dataclass(frozen=True)
@@ -178,7 +186,12 @@ class Estimate(NamedTuple):
 
 
 class Lane(Protocol):
-    """One answering party (a language model, an embedder) behind a paid function."""
+    """One answering party (a language model, an embedder) behind a paid function.
+
+    A lane with a true attribute ``heavy`` computes on this machine, in batches, and in ``answer`` alone: with
+    ``executor: ray`` that is done by a cluster. A method ``halt()``, where there is one, is called when no more calls
+    will be started.
+    """
 
     limits: Limits
 
