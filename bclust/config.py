@@ -6,6 +6,7 @@ YAML comes through pyyaml; each mapping remembers where its keys stood.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from bclust.errors import Location, ProjectError, UsageError, did_you_mean
 
 PROJECT_FILE = "bclust.yml"
+SHARED = ("md:",)  # how the name of a database begins that is no file of ours
 
 
 class Section(dict[str, Any]):
@@ -165,9 +167,14 @@ class ProjectConfig:
         return self.root / "target" / self.target / "build.duckdb"
 
     @property
+    def shared(self) -> str | None:
+        """The database that others share (md:NAME), where the warehouse is one."""
+        return self.warehouse if self.warehouse.startswith(SHARED) else None
+
+    @property
     def warehouse_path(self) -> Path:
-        """What people open: a link to the newest published file."""
-        return self.root / self.warehouse
+        """A link to the newest published file: what people open, or, of a shared warehouse, the copy that stays here."""
+        return self.working_path.with_name("warehouse.duckdb") if self.shared else self.root / self.warehouse
 
     @property
     def store_path(self) -> Path:
@@ -239,11 +246,11 @@ def read_config(root: Path, target: str | None = None, overrides: Mapping[str, A
 
 
 def _published_name(name: str, target: str, default: str) -> str:
-    """The default target is published under the plain name, any other beside it: warehouse.full_run.duckdb."""
-    if name.startswith("md:"):
-        raise UsageError(f"warehouse {name}: MotherDuck is not supported yet", hint="name a file: warehouse: warehouse.duckdb")
+    """The default target is published under the plain name, any other beside it: warehouse.full_run.duckdb, md:name_full_run."""
     if target == default:
         return name
+    if name.startswith(SHARED):
+        return f"{name}_{re.sub(r'[^A-Za-z0-9_]', '_', target)}"
     path = Path(name)
     return str(path.with_name(f"{path.stem}.{target}{path.suffix}"))
 

@@ -6,17 +6,20 @@ The workers here are coroutines; tests/functional/test_ray.py has real ones on a
 from __future__ import annotations
 
 import asyncio
+import pickle
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bclust import ray_executor
+from bclust import ray_executor, ray_pool
 from bclust.config import CallsConfig
 from bclust.errors import FunctionError
 from bclust.functions import Answer, CallError, Context
-from bclust.ray_executor import RayExecutor, _own_variables, _Pool
+from bclust.ray_executor import RayExecutor, _own_variables
+from bclust.ray_pool import Pool
 from tests.unit.test_calls import World, look_up, prompts_of, world  # noqa: F401 - a fixture
 
 pytest.importorskip("ray")
@@ -49,14 +52,14 @@ class Actor:
         self.open, self.answer = Method(opened), Method(answer)
 
 
-def pool_of(*opens: float) -> tuple[_Pool, list[tuple[str, list[str]]]]:
+def pool_of(*opens: float) -> tuple[Pool, list[tuple[str, list[str]]]]:
     """A pool of workers that open after so many seconds each, one after another, and what they were asked."""
     log: list[tuple[str, list[str]]] = []
     waits = iter([*opens, *[0.0] * 100])
-    return _Pool(len(opens), lambda lane: Actor(lane, next(waits), log)), log
+    return Pool(len(opens), lambda lane: Actor(lane, next(waits), log), lambda actor: None), log
 
 
-async def answers(pool: _Pool, lane: tuple[str, str], batches: Sequence[list[str]]) -> list[Any]:
+async def answers(pool: Pool, lane: tuple[str, str], batches: Sequence[list[str]]) -> list[Any]:
     async with asyncio.timeout(10):
         return await asyncio.gather(*(pool.answer(lane, batch, None) for batch in batches), return_exceptions=True)
 
@@ -85,10 +88,10 @@ def test_a_lost_batch_is_run_again_as_it_was_and_one_that_ends_three_workers_is_
         assert log == [("a", ["x", "die"])] * 3
         halves = await answers(pool, A, [["x"], ["die"]])  # as the caller halves it
         await pool.close()
-        assert [texts(h) for h in halves][0] == ["X"]
+        assert texts(halves[0]) == ["X"]
         assert len(log) == 5  # what is under suspicion already ends one worker only
 
-    ray_executor_look(0.01, run)
+    with_short_pauses(0.01, run)
 
 
 def test_one_worker_serves_two_lanes_one_after_another() -> None:
@@ -111,7 +114,7 @@ def test_a_lane_that_no_worker_can_open_ends_and_a_failed_batch_keeps_its_worker
         await pool.close()
         assert (texts(bad), texts(good)) == ("a bad batch", ["GOOD"])
 
-    ray_executor_look(0.01, run)
+    with_short_pauses(0.01, run)
 
 
 def test_what_waits_when_a_lane_is_halted_was_never_made() -> None:
@@ -141,8 +144,6 @@ def test_a_call_that_was_never_made_counts_as_no_try_and_no_failure(world: World
     world.party("a", script, max_retries=0, batch_size=2)
     desk = world.desk()
     look_up(desk, world, prompts_of(2))
-    import threading
-
     summary = desk.answer(on_event=lambda _: None, stop=threading.Event())
     assert (summary.answered, summary.failed, summary.retries) == (2, 0, 0)
     assert [len(t) for t in turns] == [2, 2, 2, 2]
@@ -153,7 +154,9 @@ def test_a_worker_is_told_the_variables_that_its_own_row_names_and_no_others() -
         {"llm_id": "a", "provider": "x", "token_env": "TOKEN_A"},
         {"llm_id": "b", "provider": "x", "token_env": "TOKEN_B", "api_key_env": None},
     ]
-    context = Context(Path(), {"llms": rows, "other": [{"id": "a", "key_env": "OTHER"}]}, {"TOKEN_A": "1", "TOKEN_B": "2", "OTHER": "3"})
+    context = Context(
+        Path(), {"llms": rows, "other": [{"id": "a", "key_env": "OTHER"}]}, {"TOKEN_A": "1", "TOKEN_B": "2", "OTHER": "3"}
+    )
     assert _own_variables(context, ["llms"], "b") == {"TOKEN_B": "2"}
     assert _own_variables(context, ["llms"], "nobody") == {}
 
@@ -165,14 +168,12 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_call_error_keeps_what_it_says_when_it_travels() -> None:
-    import pickle
-
     error = pickle.loads(pickle.dumps(CallError("slow down", retry=True, after=2.5, throttled=True)))
     assert (error.message, error.retry, error.after, error.throttled, error.fatal) == ("slow down", True, 2.5, True, False)
 
 
-def ray_executor_look(seconds: float, run: Callable[[], Any]) -> None:
+def with_short_pauses(seconds: float, run: Callable[[], Any]) -> None:
     """Run with shorter pauses between two tries to hire."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ray_executor, "_LOOK", seconds)
+        patch.setattr(ray_pool, "_LOOK", seconds)
         asyncio.run(run())
