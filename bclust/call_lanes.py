@@ -88,7 +88,7 @@ class LaneRun:
 
     def __post_init__(self) -> None:
         limits = self._limits = self.lane.limits
-        self._concurrency = Concurrency(max(1, limits.max_concurrency))
+        self._concurrency = Concurrency(max(1, limits.max_concurrency), first_alone=limits.first_alone)
         self._requests, self._tokens = Pace(limits.requests_per_minute), Pace(limits.tokens_per_minute)
         self._paused_until = 0.0
         ordered = sorted(self.calls, key=lambda c: (len(c.payload), c.payload)) if limits.sort_by_length else list(self.calls)

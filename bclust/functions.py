@@ -165,7 +165,7 @@ class CallError(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """How a lane may be used; the runner keeps to it."""
+    """How a lane may be used; the runner keeps to it. ``first_alone``: one call tries whether the lane works at all."""
 
     max_concurrency: int = 8
     batch_size: int = 1
@@ -175,6 +175,7 @@ class Limits:
     max_retries: int = 6
     initial_sleep_s: float = 0.25  # before the second try where the server names no time; doubles from then on
     sort_by_length: bool = False
+    first_alone: bool = True
 
 
 class Estimate(NamedTuple):

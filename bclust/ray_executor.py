@@ -159,8 +159,8 @@ class _RayLane:
 
     def __init__(self, name: LaneName, inner: Lane, pool: Pool) -> None:
         self._name, self._inner, self._pool = name, inner, pool
-        # the pool counts the time itself, since a batch may have to wait for a worker
-        self.limits: Limits = replace(inner.limits, max_concurrency=pool.size, timeout_s=None)
+        # the pool counts the time itself, since a batch may have to wait for a worker; all workers load their model at once
+        self.limits: Limits = replace(inner.limits, max_concurrency=pool.size, timeout_s=None, first_alone=False)
 
     async def answer(self, payloads: Sequence[str]) -> Sequence[Answer | CallError]:
         return await self._pool.answer(self._name, list(payloads), self._inner.limits.timeout_s)

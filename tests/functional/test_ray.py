@@ -95,6 +95,7 @@ class Study:
 
     def __init__(self, root: Path, write: Callable[[dict[str, str]], object], texts: list[str], calls: str, llms: str) -> None:
         self.root = root
+        self.started: list[subprocess.Popen[str]] = []
         shutil.copytree(ROOT / "udfs", root / "udfs", ignore=shutil.ignore_patterns("__pycache__"))
         rows = "".join(f"            - {{text: '{text}'}}\n" for text in texts)
         config = f"""
@@ -112,10 +113,12 @@ class Study:
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "COLUMNS": "200"} | variables
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "bclust", *arguments], cwd=self.root, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+        self.started.append(process)
+        return process
 
     def run(self, *arguments: str, **variables: str) -> Ran:
         return ended(self.start(*arguments, **variables))
@@ -133,11 +136,11 @@ class Study:
 
 
 def ended(process: subprocess.Popen[str]) -> Ran:
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=150)
     return Ran(process.returncode, out, err)
 
 
-def until(found: Callable[[], Any], seconds: float = 60) -> Any:
+def until(found: Callable[[], Any], seconds: float = 150) -> Any:
     """Wait until something is there, and return it."""
     end = time.monotonic() + seconds
     while not (value := found()):
@@ -193,8 +196,9 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Callable[..., Study]:
-    """Make a project in a folder of that name."""
+def study(tmp_path: Path) -> Iterator[Callable[..., Study]]:
+    """Make a project in a folder of that name; a build that a failed test leaves behind is ended."""
+    made: list[Study] = []
 
     def make(name: str, texts: list[str], calls: str, llms: str, model: Path | None = None) -> Study:
         def write(files: dict[str, str]) -> None:
@@ -205,9 +209,12 @@ def study(tmp_path: Path) -> Callable[..., Study]:
 
         if model:
             shutil.copytree(model, tmp_path / name / "tiny")
-        return Study(tmp_path / name, write, texts, calls, llms)
+        made.append(Study(tmp_path / name, write, texts, calls, llms))
+        return made[-1]
 
-    return make
+    yield make
+    for process in (process for study in made for process in study.started if process.poll() is None):
+        process.kill()
 
 
 def lose_node(cluster: Any, worker: int) -> None:
