@@ -19,6 +19,7 @@ from bclust.materializations import MATERIALIZATIONS, comments, discard, new_nam
 from bclust.nodes import INCREMENTAL, SEED, SOURCE, VIEW, DataTest, Node
 from bclust.plan import Wanted, load_seed, make_plan, refreshed_nodes, wanted_nodes
 from bclust.results import CallCount, Calling, Event, Finished, Note, Plan, Planned, Result, Run, Started, Status
+from bclust.shared import check_shared, publish_into
 from bclust.state import (
     Fingerprint,
     Record,
@@ -96,6 +97,8 @@ class Build:
             Interrupted: Ctrl-C.
         """
         started = time.perf_counter()
+        if self.manifest.config.shared:
+            check_shared(self.manifest.config.shared, self.session.context.env)
         ensure_schema(self.warehouse)
         wanted = wanted_nodes(self.manifest, self.selection, no_upstream=self.options.no_upstream)
         self._check_parents(wanted)
@@ -199,7 +202,7 @@ class Build:
         versions[node.name], self.contains[node.name], rows = new.data_version, new.versions, new.rows
         self.changed = True
         seconds = time.perf_counter() - started
-        if node.paid and any(c.new for c in calls):
+        if node.paid and any(c.new for c in calls) and not self.manifest.config.shared:
             self.publish()
         status = Status.PARTIAL if failed else Status.SUCCESS
         if failed:
@@ -346,7 +349,14 @@ class Build:
 
     def publish(self) -> None:
         """Let readers see what is built so far."""
-        self.warehouse.publish(self.manifest.config.warehouse_path)
+        config = self.manifest.config
+        built = self.warehouse.publish(config.warehouse_path)
+        if config.shared:
+            try:
+                publish_into(config.shared, built)
+            except BclustError:
+                config.warehouse_path.unlink()  # so that the next build publishes again
+                raise
         self.changed = False
 
     def _finish(self, error: BclustError | None) -> None:

@@ -88,10 +88,10 @@ class LaneRun:
 
     def __post_init__(self) -> None:
         limits = self._limits = self.lane.limits
-        self._concurrency = Concurrency(max(1, limits.max_concurrency))
+        self._concurrency = Concurrency(max(1, limits.max_concurrency), first_alone=limits.first_alone)
         self._requests, self._tokens = Pace(limits.requests_per_minute), Pace(limits.tokens_per_minute)
         self._paused_until = 0.0
-        ordered = sorted(self.calls, key=lambda c: len(c.payload)) if limits.sort_by_length else list(self.calls)
+        ordered = sorted(self.calls, key=lambda c: (len(c.payload), c.payload)) if limits.sort_by_length else list(self.calls)
         size = max(1, limits.batch_size)
         self._queue = deque(_Batch(ordered[i : i + size]) for i in range(0, len(ordered), size))
         self._later: list[tuple[float, int, _Batch]] = []
@@ -117,6 +117,8 @@ class LaneRun:
     def halt(self) -> None:
         """Start no more calls; those under way may still arrive."""
         self._halted = True
+        if hasattr(self.lane, "halt"):
+            self.lane.halt()
         if self._samples and not self._finished.is_set():
             self.pump()
 
@@ -257,6 +259,10 @@ class LaneRun:
 
     def _missed(self, batch: _Batch, error: CallError, depth: int, epoch: int) -> None:
         """The whole batch has no answer: wait and try again, find the culprit, or give up."""
+        if error.unmade:
+            batch.tries -= 1
+            self._queue.appendleft(batch)
+            return
         if error.throttled:
             batch.throttles += 1
             if not self._concurrency.throttled(depth, epoch) and error.after:

@@ -53,7 +53,7 @@ class Concurrency:
     decrease: Jacobson 1988; the plateau: CUBIC, Ha, Rhee & Xu 2008).
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, first_alone: bool = True) -> None:
         self.most = most
         self.limit = 1.0
         self.epoch = 0  # grows with every halving; a call begun before the last one says nothing about the present limit
@@ -61,6 +61,8 @@ class Concurrency:
         self._passed = 0  # calls of this epoch that were answered
         self._calm = 0.0  # rounds of answers since the last halving
         self._failures = 0
+        if not first_alone:
+            self._open()
 
     def succeeded(self, epoch: int) -> None:
         """A call begun in ``epoch`` was answered."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bclust.functions import Answer, Caller, Context, Function, Lane, Request
+    from bclust.ray_executor import RayExecutor
 
 __all__ = ["Budget", "CallDesk", "CallStore", "LaneEstimate", "Progress", "Summary"]
 
@@ -76,12 +77,21 @@ class CallDesk:
 
     ``refresh`` names functions whose answers from before the store was opened are not used: what is needed is asked again.
     With ``offline`` a call that failed when it was last made fails again with the same message, and any other missing call
-    is an error.
+    is an error. ``executor`` takes over the lanes that compute here (None: they compute here).
     """
 
-    def __init__(self, store: CallStore, context: Context, *, offline: bool = False, refresh: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        store: CallStore,
+        context: Context,
+        *,
+        offline: bool = False,
+        refresh: Collection[str] = (),
+        executor: RayExecutor | None = None,
+    ) -> None:
         self.store = store
         self.context = context
+        self.executor = executor
         self.offline = offline
         self.refresh = frozenset(refresh)
         self.new = 0
@@ -241,6 +251,8 @@ class CallDesk:
             raise self._offline_error()
         calls = {name: self._calls(name, misses) for name, misses in self._misses.items()}
         lanes = {name: self._lane(name) for name in calls}
+        if self.executor:
+            lanes = self.executor.spread(lanes, {function: self._functions[function].reads for function, _ in calls})
         for function in self.refresh & {function for function, _ in calls}:
             self.store.forget(function, (c.key for (f, _), some in calls.items() if f == function for c in some))
         runs = self._runs(calls, lanes, stop, budget or Budget())

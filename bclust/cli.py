@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bclust.manifest import Manifest
     from bclust.results import Plan, Run
     from bclust.selector import Facts, Selection
+    from bclust.warehouse import Warehouse
 
 app = typer.Typer(
     name="bclust",
@@ -211,11 +212,11 @@ def show(
 ) -> None:  # fmt: skip
     """Rows of a built table; the model is not run again."""
     from bclust.console import print_rows
-    from bclust.warehouse import open_published, quote
+    from bclust.warehouse import quote
 
     manifest = _read(project_dir, target, None)
     name = manifest.node(node).name
-    with open_published(_readable(manifest, working=working)) as warehouse:
+    with _readable(manifest, working=working) as warehouse:
         if name not in warehouse.tables():
             raise SelectionError(f"{name} is not built", hint=f"bclust build -s {name}")
         print_rows(warehouse.rows(f"from {quote(name)} limit {limit}"), format_)
@@ -230,12 +231,12 @@ def sql(
 ) -> None:  # fmt: skip
     """Read-only SQL over the published warehouse."""
     from bclust.console import print_rows
-    from bclust.warehouse import export, open_published
+    from bclust.warehouse import export
 
     if format_ == "parquet" and output is None:
         raise UsageError("parquet needs a file", hint="add -o FILE.parquet")
     manifest = _read(project_dir, target, None)
-    with open_published(_readable(manifest, working=working)) as warehouse:
+    with _readable(manifest, working=working) as warehouse:
         if output is None:
             print_rows(warehouse.rows(query), format_)
         else:
@@ -281,12 +282,18 @@ def report(
     import json
     import subprocess
 
+    from bclust.session import environment as environment_of
+    from bclust.shared import use_token
+
     manifest = _read(project_dir, target, None)
     config = manifest.config
-    if not config.warehouse_path.exists():
+    if config.shared:
+        use_token(config.shared, environment_of(config.root))
+    elif not config.warehouse_path.exists():
         raise UsageError(f"there is no warehouse at {config.warehouse_path}", hint="build it: bclust build")
+    published = config.shared or str(config.warehouse_path.absolute())
     environment = os.environ | {
-        "BCLUST_WAREHOUSE": str(config.warehouse_path.absolute()), "BCLUST_PROJECT_DIR": str(config.root),
+        "BCLUST_WAREHOUSE": published, "BCLUST_PROJECT_DIR": str(config.root),
         "BCLUST_TARGET": config.target, "BCLUST_REPORT_SETTINGS": json.dumps(config.reports, default=str),
     }  # fmt: skip
     if export_ is not None:
@@ -295,7 +302,7 @@ def report(
             sys.executable,
             str(config.root / "reports" / "export.py"),
             "--warehouse",
-            str(config.warehouse_path),
+            published,
             "--out",
             str(export_),
             "--format",
@@ -346,6 +353,7 @@ def debug(target: Target = None, project_dir: ProjectDir = HERE) -> None:
 
     from bclust.console import print_text
     from bclust.session import environment
+    from bclust.shared import TOKEN
     from bclust.warehouse import lock_holder
 
     manifest = _read(project_dir, target, None)
@@ -365,6 +373,7 @@ def debug(target: Target = None, project_dir: ProjectDir = HERE) -> None:
         *(f"key {key}: {'present' if present.get(key) else 'not set'}" for key in sorted(keys)),
         f"call store {config.store_path}: {size / 1e6:.1f} MB",
         f"working file {config.working_path}: {f'held by {holder}' if holder else 'free'}",
+        *([f"shared as {config.shared}: {TOKEN} {'present' if present.get(TOKEN) else 'not set'}"] if config.shared else []),
         f"published {config.warehouse_path}: {published}",
         f"asks above ${config.calls.confirm_over_usd:.2f}",
     ]
@@ -459,8 +468,16 @@ def _selection(manifest: Manifest, include: list[str] | None, exclude: list[str]
     return select(manifest, include or config.select, [*(exclude or ()), *(() if include else config.exclude)], _facts(manifest))
 
 
-def _readable(manifest: Manifest, *, working: bool) -> Path:
-    return manifest.config.working_path if working else manifest.config.warehouse_path
+def _readable(manifest: Manifest, *, working: bool) -> Warehouse:
+    """What is published, or the working file."""
+    from bclust.session import environment
+    from bclust.shared import open_shared
+    from bclust.warehouse import open_published
+
+    config = manifest.config
+    if config.shared and not working:
+        return open_shared(config.shared, environment(config.root))
+    return open_published(config.working_path if working else config.warehouse_path)
 
 
 def _facts(manifest: Manifest) -> Facts:

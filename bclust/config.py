@@ -6,8 +6,9 @@ YAML comes through pyyaml; each mapping remembers where its keys stood.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 from bclust.errors import Location, ProjectError, UsageError, did_you_mean
 
 PROJECT_FILE = "bclust.yml"
+SHARED = ("md:",)  # how the name of a database begins that is no file of ours
 
 
 class Section(dict[str, Any]):
@@ -124,10 +126,18 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class CallsConfig:
-    """Where answers are kept, who executes calls, and above which price a build asks."""
+    """Where answers are kept, who executes calls, and above which price a build asks.
+
+    ``ray_address``: auto (a cluster that runs on this machine), HOST:PORT, or None to start one here. ``ray_workers``: how many
+    processes compute (None: as many as fit), each with so many CPUs and GPUs.
+    """
 
     store: str = ".bclust/calls.sqlite"
     executor: str = "local"
+    ray_address: str | None = None
+    ray_workers: int | None = None
+    ray_cpus_per_worker: float = 1
+    ray_gpus_per_worker: float = 0
     confirm_over_usd: float = 1.0
 
 
@@ -157,9 +167,14 @@ class ProjectConfig:
         return self.root / "target" / self.target / "build.duckdb"
 
     @property
+    def shared(self) -> str | None:
+        """The database that others share (md:NAME), where the warehouse is one."""
+        return self.warehouse if self.warehouse.startswith(SHARED) else None
+
+    @property
     def warehouse_path(self) -> Path:
-        """What people open: a link to the newest published file."""
-        return self.root / self.warehouse
+        """A link to the newest published file: what people open, or, of a shared warehouse, the copy that stays here."""
+        return self.working_path.with_name("warehouse.duckdb") if self.shared else self.root / self.warehouse
 
     @property
     def store_path(self) -> Path:
@@ -181,6 +196,8 @@ TOP_KEYS = (
     "select",
     "exclude",
 )
+CALLS_KEYS = tuple(field.name for field in fields(CallsConfig))
+EXECUTORS = ("local", "ray")
 TARGET_KEYS = ("vars", "seeds", "sources", "select", "exclude", "warehouse", "calls", "max_rejected", "reports", "description")
 
 
@@ -229,11 +246,11 @@ def read_config(root: Path, target: str | None = None, overrides: Mapping[str, A
 
 
 def _published_name(name: str, target: str, default: str) -> str:
-    """The default target is published under the plain name, any other beside it: warehouse.full_run.duckdb."""
-    if name.startswith("md:"):
-        raise UsageError(f"warehouse {name}: MotherDuck is not supported yet", hint="name a file: warehouse: warehouse.duckdb")
+    """The default target is published under the plain name, any other beside it: warehouse.full_run.duckdb, md:name_full_run."""
     if target == default:
         return name
+    if name.startswith(SHARED):
+        return f"{name}_{re.sub(r'[^A-Za-z0-9_]', '_', target)}"
     path = Path(name)
     return str(path.with_name(f"{path.stem}.{target}{path.suffix}"))
 
@@ -250,12 +267,20 @@ def _variables(top: Section, own: Section, overrides: Mapping[str, Any]) -> dict
 
 
 def _check_calls(section: Section) -> None:
-    section.expect(("store", "executor", "confirm_over_usd"), "calls")
+    section.expect(CALLS_KEYS, "calls")
     section.typed("store", str)
     section.typed("confirm_over_usd", (int, float))
     executor = section.typed("executor", str, "local")
-    if executor != "local":
-        raise ProjectError(f"unknown executor {executor!r}", where=section.where("executor"), hint="known: local")
+    if executor not in EXECUTORS:
+        where = section.where("executor")
+        raise ProjectError(f"unknown executor {executor!r}", where=where, hint=did_you_mean(executor, EXECUTORS))
+    section.typed("ray_address", str)
+    workers = section.typed("ray_workers", int, 1)
+    cpus = section.typed("ray_cpus_per_worker", (int, float), 1)
+    gpus = section.typed("ray_gpus_per_worker", (int, float), 0)
+    for key, wrong in (("ray_workers", workers < 1), ("ray_cpus_per_worker", cpus <= 0), ("ray_gpus_per_worker", gpus < 0)):
+        if wrong:
+            raise ProjectError(f"{key}: {section[key]!r} is too few", where=section.where(key))
 
 
 def _sources(section: Section) -> tuple[SourceConfig, ...]:

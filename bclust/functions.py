@@ -141,11 +141,18 @@ class CallError(Exception):
 
     ``retry``: the same call may succeed later (429, 5xx, resets, timeouts, malformed bodies). ``after``: seconds that the
     server asked to wait. ``fatal``: no call of this lane can succeed (bad key, unknown model): stop the lane.
-    ``throttled``: the server asked for fewer calls at once.
+    ``throttled``: the server asked for fewer calls at once. ``unmade``: nobody was asked; that counts as no try.
     """
 
     def __init__(
-        self, message: str, *, retry: bool = False, after: float | None = None, fatal: bool = False, throttled: bool = False
+        self,
+        message: str,
+        *,
+        retry: bool = False,
+        after: float | None = None,
+        fatal: bool = False,
+        throttled: bool = False,
+        unmade: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -153,11 +160,12 @@ class CallError(Exception):
         self.after = after
         self.fatal = fatal
         self.throttled = throttled
+        self.unmade = unmade
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How a lane may be used; the runner keeps to it."""
+    """How a lane may be used; the runner keeps to it. ``first_alone``: one call tries whether the lane works at all."""
 
     max_concurrency: int = 8
     batch_size: int = 1
@@ -167,6 +175,7 @@ class Limits:
     max_retries: int = 6
     initial_sleep_s: float = 0.25  # before the second try where the server names no time; doubles from then on
     sort_by_length: bool = False
+    first_alone: bool = True
 
 
 class Estimate(NamedTuple):
@@ -178,7 +187,12 @@ class Estimate(NamedTuple):
 
 
 class Lane(Protocol):
-    """One answering party (a language model, an embedder) behind a paid function."""
+    """One answering party (a language model, an embedder) behind a paid function.
+
+    A lane with a true attribute ``heavy`` computes on this machine, in batches, and in ``answer`` alone: with
+    ``executor: ray`` that is done by a cluster. A method ``halt()``, where there is one, is called when no more calls
+    will be started.
+    """
 
     limits: Limits
 

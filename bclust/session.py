@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bclust.manifest import Manifest
+    from bclust.ray_executor import RayExecutor
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -44,6 +45,7 @@ class Session:
         self.refresh = frozenset(refresh)
         seeds = {n.name: [plain(r) for r in n.rows or ()] for n in manifest.nodes.values() if n.kind == SEED}
         self.context = Context(root=manifest.config.root, seeds=seeds, env=environment(manifest.config.root))
+        self.executor = _executor(manifest, self.context) if not read_only else None
         self.store = CallStore(manifest.config.store_path, read_only=read_only)
         self.warehouse = Warehouse(warehouse, read_only=read_only, stop=self.stop)
         self.desk = self.new_desk()
@@ -52,7 +54,7 @@ class Session:
 
     def new_desk(self) -> CallDesk:
         """A desk with no counts yet; what SQL calls from now on goes through it."""
-        self.desk = CallDesk(self.store, self.context, offline=self.offline, refresh=self.refresh)
+        self.desk = CallDesk(self.store, self.context, offline=self.offline, refresh=self.refresh, executor=self.executor)
         self._look_ups: dict[str, Callable[..., Any]] = {}
         return self.desk
 
@@ -77,12 +79,22 @@ class Session:
     def close(self) -> None:
         self.warehouse.close()
         self.store.close()
+        if self.executor:
+            self.executor.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _executor(manifest: Manifest, context: Context) -> RayExecutor | None:
+    if manifest.config.calls.executor != "ray":
+        return None
+    from bclust.ray_executor import RayExecutor
+
+    return RayExecutor(manifest.config.calls, context)
 
 
 def macros_in_order(functions: Mapping[str, Function]) -> list[Function]:

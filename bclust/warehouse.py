@@ -68,13 +68,23 @@ def row(values: Sequence[Any]) -> str:
 class Warehouse:
     """One connection, used by one thread at a time.
 
+    ``selects_only`` is for a database that cannot be opened read-only: ``rows`` and ``export`` refuse all but SELECT.
+
     Raises:
         WarehouseError: the file is held by another process (says which), or was written by a newer DuckDB.
     """
 
-    def __init__(self, path: Path | None = None, *, read_only: bool = False, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        read_only: bool = False,
+        selects_only: bool = False,
+        stop: threading.Event | None = None,
+    ) -> None:
         self.path = path
         self.read_only = read_only
+        self.selects_only = selects_only
         self.stop = stop or threading.Event()
         self._setup: list[Callable[[], None]] = []
         self._fitted: dict[str, Mapping[str, np.ndarray]] = {}
@@ -113,12 +123,24 @@ class Warehouse:
 
     def rows(self, sql: str, parameters: Sequence[Any] | None = None) -> list[dict[str, Any]]:
         """Rows as dicts."""
+        self.check_selects(sql)
         try:
             result = self._con.execute(sql, parameters)
             names = [d[0] for d in result.description or []]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
         except duckdb.Error as error:
             raise WarehouseError(short_message(str(error))) from error
+
+    def check_selects(self, sql: str) -> None:
+        """Raises WarehouseError where only SELECT is allowed and ``sql`` is something else."""
+        if not self.selects_only:
+            return
+        try:
+            statements = self._con.extract_statements(sql)
+        except duckdb.Error as error:
+            raise WarehouseError(short_message(str(error))) from error
+        if any(statement.type != duckdb.StatementType.SELECT for statement in statements):
+            raise WarehouseError("only SELECT is allowed in a shared warehouse", hint='bclust sql "select ..."')
 
     def run(self, prefix: str, sql: str, where: Location | None = None, *, alone: bool = False) -> None:
         """Run ``prefix + sql`` in a worker thread; an error points into the file ``where`` that holds ``sql``.
@@ -331,6 +353,7 @@ def open_published(link: Path) -> Warehouse:
 
 def export(warehouse: Warehouse, sql: str, path: Path, format_: Literal["csv", "json", "parquet"]) -> None:
     """Write a query's result to a file."""
+    warehouse.check_selects(sql)
     options = {"csv": "format csv, header", "json": "format json, array true", "parquet": "format parquet, compression zstd"}
     statement_sql = sql.strip().rstrip(";")
     warehouse.run("copy (", f"{statement_sql}\n) to {literal(str(path))} ({options[format_]})")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "lock_configuration": True,
 }
 KEPT_RESULTS = 96
+SHARED = ("md:",)  # a database that others share (MotherDuck) and that is no file
+LOOK_SECONDS = 30.0  # how often a shared warehouse is asked whether there is a newer one
 
 
 def warehouse_path() -> Path:
@@ -46,6 +49,8 @@ class Warehouse:
 
     def __init__(self, link: Path) -> None:
         self.link = link
+        self.shared = str(link).startswith(SHARED)
+        self._looked_at = 0.0
         self._con: duckdb.DuckDBPyConnection | None = None
         self._version: tuple[Any, ...] = ()
         self._readers = 0
@@ -66,6 +71,8 @@ class Warehouse:
 
     def refresh(self) -> bool:
         """Open the version that the link points at now; True when it is another than before."""
+        if self.shared:
+            return self._refresh_shared()
         try:
             real = self.link.resolve(strict=True)
             stat = real.stat()
@@ -79,13 +86,35 @@ class Warehouse:
             self.close()
             self._con = _connect(real)
             self._version = version
-            self._results.clear()
-            rows = self._con.execute(
-                "select schema_name || '.' || table_name, list(column_name order by column_index) from duckdb_columns() "
-                "where database_name = current_database() and not internal group by all"
-            ).fetchall()
-            self._columns = {name.removeprefix("main."): columns for name, columns in rows}
+            self._read_columns()
         return True
+
+    def _refresh_shared(self) -> bool:
+        """The same for a shared warehouse: its last run says which version it is."""
+        with self._free:
+            if self._con is not None and time.monotonic() - self._looked_at < LOOK_SECONDS:
+                return False
+            self._looked_at = time.monotonic()
+            self._con = self._con or _connect_shared(str(self.link))
+            try:
+                ended = self._con.execute("select epoch_ns(max(ended_at)) from _bclust.runs").fetchall()[0][0]
+            except duckdb.Error as error:
+                raise explained(error) from error
+            if self._version == (str(self.link), ended):
+                return False
+            self._free.wait_for(lambda: self._readers == 0)
+            self._version = (str(self.link), ended or 0)
+            self._read_columns()
+        return True
+
+    def _read_columns(self) -> None:
+        assert self._con is not None
+        self._results.clear()
+        rows = self._con.execute(
+            "select schema_name || '.' || table_name, list(column_name order by column_index) from duckdb_columns() "
+            "where database_name = current_database() and not internal group by all"
+        ).fetchall()
+        self._columns = {name.removeprefix("main."): columns for name, columns in rows}
 
     def close(self) -> None:
         """Let go of the file."""
@@ -153,6 +182,8 @@ class Warehouse:
             alarm = threading.Timer(seconds, cursor.interrupt)
             alarm.start()
             try:
+                if self.shared and any(s.type != duckdb.StatementType.SELECT for s in cursor.extract_statements(sql)):
+                    raise WarehouseError("Only reading from this warehouse is allowed.", hint='bclust sql "select ..."')
                 result = cursor.execute(sql)
                 if not result.description:
                     return pl.DataFrame(), False
@@ -177,6 +208,19 @@ def _connect(real: Path) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(str(real), read_only=True, config=SETTINGS)
     except duckdb.Error as error:
         raise explained(error) from error
+
+
+def _connect_shared(address: str) -> duckdb.DuckDBPyConnection:
+    """A shared database cannot be opened read-only. MotherDuck's saas_mode keeps what is typed from this machine's files."""
+    is_motherduck = address.startswith("md:")
+    try:
+        con = duckdb.connect(f"{address}?attach_mode=single&saas_mode=true" if is_motherduck else address)
+        if not is_motherduck:
+            con.execute("set enable_external_access = false")
+        con.execute("set python_enable_replacements = false; set lock_configuration = true")
+    except duckdb.Error as error:
+        raise explained(error) from error
+    return con
 
 
 def explained(error: duckdb.Error, seconds: float | None = None) -> BclustError:

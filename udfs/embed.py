@@ -70,6 +70,7 @@ class EmbedderLane:
         self.embedder: CalledEmbedder
         self.limits: Limits
         self.embedder, self.limits = construct("embedders", "Embedder", self._what, row, context, taken=_TAKEN)
+        self.heavy = bool(getattr(self.embedder, "heavy", False))
         identity = json.dumps(self.embedder.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         self.head = f'{{"embedder":{identity},"text":'
 

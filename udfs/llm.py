@@ -85,6 +85,7 @@ class LanguageModel:
         self.provider: ChatProvider
         self.limits: Limits
         self.provider, self.limits = construct("providers", "Provider", self._what, row, context, taken=_TAKEN)
+        self.heavy = bool(getattr(self.provider, "heavy", False))
         self.sees_truth = bool(getattr(self.provider, "sees_truth", False))
         self._temperature = checked_number(self._what, "temperature", row.get("temperature"))
         max_tokens = checked_number(self._what, "max_tokens", row.get("max_tokens"), low=1)

@@ -63,6 +63,7 @@ def settings_page() -> str:
     lines = [
         "# bclust.yml", "", "An unknown key is an error that says which one was meant.", "",
         f"- at the top: {listed(config.TOP_KEYS)}", f"- in a target: {listed(config.TARGET_KEYS)}",
+        f"- in `calls`: {listed(config.CALLS_KEYS)}",
         f"- in a model's `config`: {listed(MODEL_CONFIG_KEYS)}", "", "The file of a new project:", "", "```yaml", starter, "```",
     ]  # fmt: skip
     return "\n".join(lines)

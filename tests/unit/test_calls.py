@@ -383,6 +383,14 @@ def test_the_first_call_goes_alone_and_then_the_limit_is_reached_and_never_passe
     assert party.times[1] - party.times[0] >= 0.1
 
 
+def test_where_nothing_can_be_wrong_the_first_calls_go_together(world: World) -> None:
+    party = world.party("a", latency=0.05, max_concurrency=6, first_alone=False)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(6))
+    answer(desk)
+    assert party.most_in_flight == 6
+
+
 def test_requests_per_minute_are_kept(world: World) -> None:
     party = world.party("a", requests_per_minute=1200, max_concurrency=50)
     desk = world.desk()

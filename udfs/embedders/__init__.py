@@ -63,7 +63,7 @@ class CalledEmbedder(Protocol):
     """The class ``Embedder`` of a called embedder's file.
 
     The constructor takes the row's settings by name; it is cheap, opens nothing, and needs no key. A file has one of
-    ``embed`` and ``embed_batch``.
+    ``embed`` and ``embed_batch``. With ``heavy = True`` it computes here: with ``executor: ray`` a cluster does it.
     """
 
     limits: Limits

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Embedder:
     """``prefix`` is put before each text, as some models want ("query: "); ``revision`` pins a version on the hub."""
 
-    free = True
+    free, heavy = True, True
 
     def __init__(
         self,

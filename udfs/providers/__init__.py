@@ -54,6 +54,7 @@ class ChatProvider(Protocol):
     both, ``complete_batch`` is used where ``limits.batch_size`` is above 1.
 
     A refusal or an empty text is an answer. Answers carry the tokens that the server counted; ``udfs/llm.py`` prices them.
+    A provider with ``heavy = True`` computes here, in ``complete_batch``: with ``executor: ray`` a cluster does it.
     The detail of an answer is JSON text; ``{"top_logprobs": [{"token": "Yes", "logprob": -0.1}, ...]}`` for the first token
     where ``chat.logprobs`` asks for it and the provider can.
     """

@@ -35,7 +35,7 @@ class Prompt(NamedTuple):
 class Provider:
     """``model`` is a name on the hub or a folder; ``dtype`` is float32, bfloat16 or float16 (auto: on a GPU as it was saved)."""
 
-    free = True
+    free, heavy = True, True
 
     def __init__(
         self,
