@@ -85,6 +85,7 @@ class Build:
         self.budget = Budget(options.max_calls, options.max_cost)
         self.blocked: dict[str, str] = {}  # node -> the ancestor because of which it is skipped
         self.changed = False
+        self.publish_again = 0.0  # when, by the clock of ``perf_counter``, what is paid for is worth showing again
         self.contains: dict[str, Sequence[str]] = {}  # node -> the data versions of which its table holds all rows
         self.failures: list[str] = []  # of the node at hand: which lane failed how, and how often
         self.spent: tuple[CallCount, ...] = ()  # its calls so far
@@ -202,7 +203,7 @@ class Build:
         versions[node.name], self.contains[node.name], rows = new.data_version, new.versions, new.rows
         self.changed = True
         seconds = time.perf_counter() - started
-        if node.paid and any(c.new for c in calls) and not self.manifest.config.shared:
+        if node.paid and any(c.new for c in calls) and not self.manifest.config.shared and time.perf_counter() >= self.publish_again:
             self.publish()
         status = Status.PARTIAL if failed else Status.SUCCESS
         if failed:
@@ -349,8 +350,11 @@ class Build:
 
     def publish(self) -> None:
         """Let readers see what is built so far."""
-        config = self.manifest.config
+        config, started = self.manifest.config, time.perf_counter()
         built = self.warehouse.publish(config.warehouse_path)
+        took = time.perf_counter() - started
+        if took > 1:  # a large file is copied in mid-build only so often that this takes a twentieth of the time
+            self.publish_again = time.perf_counter() + 20 * took
         if config.shared:
             try:
                 publish_into(config.shared, built)

@@ -2,9 +2,9 @@
 
 A model says so in its config: ``grows_with`` names the inputs whose added rows leave the rest as it is.
 
-* ``materialized: incremental`` with ``unique_key``: the model's SQL runs over the rows of that input whose key the table does
-  not hold, and the result is added. Each row of the table must follow from one row of that input; a key with a row whose
-  ``error`` is not NULL is computed again.
+* ``materialized: incremental`` with ``unique_key``: the model's SQL runs over the rows of the (first) input whose key the table
+  does not hold, and the result is added. Each row of the table must follow from rows of that input with the same key; a key
+  with a row whose ``error`` is not NULL is computed again.
 * any other table stays as it is until the inputs have grown by more than ``max_growth`` (a fit that new rows must not move).
 """
 
@@ -39,32 +39,19 @@ def added_rows(warehouse: Warehouse, node: Node, *, of: str, own: str) -> Iterat
 
     ``of`` and ``own`` are the full names of the input's table and of the node's.
     """
-    [name], keys = node.grows_with, _keys(node)
-    view = f"temp.main.{quote(name)}"
-    warehouse.execute(
-        f"create or replace temp view {quote(name)} as from {of} as i anti join ("
-        f"from {own} where {keys} not in ({_failed(warehouse, node, own)})) as o on {_keys(node, 'i')} = {_keys(node, 'o')}"
-    )
+    name, keys = quote(node.grows_with[0]), ", ".join(map(quote, node.unique_key))
+    whole = "having count(error) = 0" if "error" in warehouse.columns(own) else ""
+    done = f"select {keys} from {own} group by {keys} {whole}"
+    warehouse.execute(f"create or replace temp view {name} as from {of} as i anti join ({done}) as o using ({keys})")
     try:
         yield
     finally:
-        warehouse.execute(f"drop view if exists {view}")
+        warehouse.execute(f"drop view if exists temp.main.{name}")
 
 
-def absorb(warehouse: Warehouse, node: Node) -> bool:
-    """Put the added rows into the node's table; call inside a transaction. Returns whether rows that failed made room."""
-    own, new = quote(node.name), new_name(node)
-    failed = warehouse.execute(f"delete from {own} where {_keys(node)} in ({_failed(warehouse, node, own)}) returning 1")
+def absorb(warehouse: Warehouse, node: Node) -> None:
+    """Put the added rows into the node's table, in the place of those that failed; call inside a transaction."""
+    own, new, keys = quote(node.name), new_name(node), ", ".join(map(quote, node.unique_key))
+    if "error" in warehouse.columns(own):
+        warehouse.execute(f"delete from {own} where ({keys}) in (select ({keys}) from {own} where error is not null)")
     warehouse.execute(f"insert into {own} by name from {new}; drop table {new}")
-    return bool(failed)
-
-
-def _failed(warehouse: Warehouse, node: Node, own: str) -> str:
-    """The keys of rows that hold an error."""
-    where = "error is not null" if "error" in warehouse.columns(own) else "false"
-    return f"select {_keys(node)} from {own} where {where}"
-
-
-def _keys(node: Node, of: str = "") -> str:
-    prefix = f"{of}." if of else ""
-    return "(" + ", ".join(f"{prefix}{quote(key)}" for key in node.unique_key) + ")"

@@ -236,7 +236,7 @@ def _check_config(name: str, merged: Mapping[str, Any], own: Section, where: Loc
             where=own.where("materialized") if own else where,
             hint=did_you_mean(str(kind), MATERIALIZATIONS),
         )
-    if kind == INCREMENTAL and not (isinstance(merged.get("grows_with"), str) and merged.get("unique_key")):
+    if kind == INCREMENTAL and not (merged.get("grows_with") and merged.get("unique_key")):
         raise ProjectError(
             f"{name}: an incremental table names the input it grows with, and the columns that tell its rows apart",
             where=own.where("materialized"),

@@ -11,7 +11,8 @@ with final as (
         count(*) filter (where a.decision = 'error') as errors,
         count(*) filter (where a.decision = 'approved')
         / nullif(count(*) filter (where a.decision in ('approved', 'disapproved')), 0) as share,
-        avg(a.p_approve order by a.sample) as p_approve  -- in a fixed order, so that a rebuild is equal to the last digit
+        avg(a.p_approve order by a.sample) as p_approve,  -- in a fixed order, so that a rebuild is equal to the last digit
+        max(a.error) as error
     from approvals as a
     inner join statements as s using (statement_id)
     group by all

@@ -1,20 +1,25 @@
 -- How good each clustering is, by itself and against the behaviors where statements have one.
 with labelled as (
-    select 'statements' as subject, c.clustering, c.cluster_id, s.behavior, s.statement_id as id
+    select 'statements' as subject, c.clustering, c.cluster_id, s.behavior, count(*) as n
     from statement_clusters as c
     inner join statements as s using (statement_id)
+    group by all
     union all
-    select 'responses' as subject, c.clustering, c.cluster_id, s.behavior, concat_ws('|', c.statement_id, c.llm_id, c.sample) as id
+    select 'responses' as subject, c.clustering, c.cluster_id, s.behavior, count(*) as n
     from response_clusters as c
     inner join statements as s using (statement_id)
+    group by all
 ),
 
 agreements as (
     select
         subject, clustering,
-        count(*) as n,
-        avg((cluster_id = -1)::int) as share_noise,
-        cluster_agreement(list(cluster_id::varchar order by id), list(behavior order by id)) as agreement
+        sum(n)::bigint as n,
+        coalesce(sum(n) filter (where cluster_id = -1), 0) / sum(n) as share_noise,
+        cluster_agreement(
+            list(cluster_id::varchar order by cluster_id, behavior), list(behavior order by cluster_id, behavior),
+            counts := list(n order by cluster_id, behavior)
+        ) as agreement
     from labelled
     group by all
 ),
