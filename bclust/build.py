@@ -203,7 +203,8 @@ class Build:
         versions[node.name], self.contains[node.name], rows = new.data_version, new.versions, new.rows
         self.changed = True
         seconds = time.perf_counter() - started
-        if node.paid and any(c.new for c in calls) and not self.manifest.config.shared and time.perf_counter() >= self.publish_again:
+        is_worth_showing = node.paid and any(c.new for c in calls) and not self.manifest.config.shared
+        if is_worth_showing and time.perf_counter() >= self.publish_again:
             self.publish()
         status = Status.PARTIAL if failed else Status.SUCCESS
         if failed:

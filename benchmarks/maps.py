@@ -33,11 +33,11 @@ NEIGHBORS, SCORED = 15, 2_000
 
 
 def responses(vectors: np.ndarray, rows: int) -> np.ndarray:
-    """``rows`` unit vectors: those given, then copies moved by a tenth of the usual distance between neighbours' vectors."""
+    """``rows`` unit vectors in mixed order: those given, and copies moved by a tenth of the usual distance between neighbours."""
     draw = np.random.default_rng(0)
     more = vectors[draw.integers(0, len(vectors), max(0, rows - len(vectors)))]
     moved = more + draw.normal(scale=0.02, size=more.shape).astype(np.float32)
-    together = np.concatenate([vectors[:rows], moved]).astype(np.float32)
+    together = draw.permutation(np.concatenate([vectors[:rows], moved])).astype(np.float32)
     return np.asarray(together / np.linalg.norm(together, axis=1, keepdims=True))
 
 
