@@ -3,8 +3,7 @@
     python benchmarks/scale.py [--quick] [--data DIR] [--rows N ...] [--keep DIR]
 
 For each size a project is made in a temporary folder: four simulated language models (their answers take no waiting, only the
-processor's time, which is counted), so N/4 statements, two personas, both wordings: N responses and 4 N approvals. Statements are
-those of --data (a folder laid out as anthropics/evals) or the project's own, numbered once more where there are too few. `bclust
+processor's time, which is counted), so N/4 statements, and two personas: N responses and 2 N approvals. Statements are those of --data (a folder laid out as anthropics/evals) or the project's own, numbered once more where there are too few. `bclust
 build` runs as users run it; then once more with nothing new; then with 1 % more statements. Seconds are those of the nodes as the
 build records them, tests with the node that they follow; bytes are the blocks of the tables in the warehouse. The growth
 exponent of a stage is log(time ratio) / log(size ratio) between two sizes, where it takes at least a second at the smaller one.
@@ -93,7 +92,7 @@ def make_project(folder: Path) -> None:
     bclust(folder.parent, "init", folder.name)
     shutil.rmtree(folder / "seeds" / "statements")
     settings = yaml.safe_load((folder / "bclust.yml").read_text(encoding="utf-8"))
-    settings["vars"] |= {"n_statements": None, "prompt_types": ["personas"]}
+    settings["vars"] |= {"n_statements": None, "prompt_types": ["personas"], "wordings": ["approve"]}
     settings["sources"][0]["files"] = ["seeds/statements/*/*.jsonl"]
     settings["seeds"]["llms"] = [
         *({"llm_id": name, "provider": "simulated", "model": name} for name in LLMS),
