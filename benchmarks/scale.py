@@ -3,9 +3,10 @@
     python benchmarks/scale.py [--quick] [--data DIR] [--rows N ...] [--keep DIR]
 
 For each size a project is made in a temporary folder: four simulated language models (their answers take no waiting, only the
-processor's time, which is counted), so N/4 statements, and two personas: N responses and 2 N approvals. Statements are those of --data (a folder laid out as anthropics/evals) or the project's own, numbered once more where there are too few. `bclust
-build` runs as users run it; then once more with nothing new; then with 1 % more statements. Seconds are those of the nodes as the
-build records them, tests with the node that they follow; bytes are the blocks of the tables in the warehouse. The growth
+processor's time, which is counted), so N/4 statements, and two personas: N responses and 2 N approvals. Statements are those
+of --data (a folder laid out as anthropics/evals) or the project's own, numbered once more where there are too few. `bclust
+build` runs as users run it; then once more with nothing new; then with 1 % more statements. Seconds are those of the nodes as
+the build records them, tests with the node that they follow; bytes are the blocks of the tables in the warehouse. The growth
 exponent of a stage is log(time ratio) / log(size ratio) between two sizes, where it takes at least a second at the smaller one.
 The last line is JSON: rows, seconds, peak_gib, exponent_max, rebuild_s, one_percent_share (of the first build's seconds).
 """
