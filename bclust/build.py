@@ -253,7 +253,7 @@ class Build:
             for (_, lane), messages in summary.errors.items():
                 self.failures += [f"{lane}: {text} ({n}x)" for text, n in messages.items()]
             if summary.interrupted:
-                raise Interrupted("stopped; every answer is stored")
+                raise Interrupted("stopped; every answer is stored" + _left_waiting(summary.waiting))
             if summary.exhausted:
                 raise BudgetError(
                     f"the budget is used up: {summary.remaining:,} calls of {node.name} were not made",
@@ -337,6 +337,10 @@ class Build:
         return Result(
             node.unique_id, node.name, node.kind, status, seconds, rows, message, where, hint, calls=calls, node=node.name
         )
+
+
+def _left_waiting(questions: int) -> str:
+    return f", and {questions:,} questions wait in open batches: nothing is asked twice" if questions else ""
 
 
 def _call_counts(made: Sequence[Progress], cached: Mapping[tuple[str, str], int]) -> tuple[CallCount, ...]:

@@ -53,6 +53,7 @@ class Terminal:
         self._live: Live | None = None
         self._lanes: dict[str, Any] = {}
         self._printed: dict[str, int] = {}
+        self._waited: dict[str, str] = {}
         self._node = ""
 
     # --- a build -----------------------------------------------------------------------------------------------
@@ -82,6 +83,8 @@ class Terminal:
         parts.append(f"{plan.new:,} new calls, {plan.stored:,} stored")
         if plan.new:
             parts.append("est. " + money(plan.cost_usd) + (f" of {money(self.budget)}" if self.budget is not None else ""))
+        if plan.waiting:
+            parts.append(f"{plan.waiting:,} wait in open batches")
         self._say("[bold]" + escape(" · ".join(parts)) + "[/]")
         for node in plan.nodes:
             if node.waits_for:
@@ -112,7 +115,7 @@ class Terminal:
 
     def _calling(self, event: Calling) -> None:
         progress = event.progress
-        self._lanes[f"{progress.function} {progress.lane}"] = progress
+        self._lanes[f"{progress.function} {progress.lane} {bool(progress.open_batches)}"] = progress
         if not self.err.is_terminal:
             self._plain_progress(progress)
             return
@@ -124,8 +127,12 @@ class Terminal:
         self._live.update(_progress_table(self._node, self._lanes.values()))
 
     def _plain_progress(self, p: Any) -> None:
-        """A line every 10 %."""
+        """A line every 10 %, and one whenever something else is waited for."""
         key = f"{self._node} {p.function} {p.lane}"
+        waiting = _batches(p) or p.note
+        if waiting and waiting != self._waited.get(key):
+            self._waited[key] = waiting
+            self._say(escape(f"      {self._node}  {p.lane}  {waiting}" + (f" ({p.note})" if p.note not in waiting else "")))
         tenth = 10 * p.done // p.total if p.total else 10
         if tenth > self._printed.get(key, 0):
             self._printed[key] = tenth
@@ -179,12 +186,16 @@ class Terminal:
                 continue
             out.print(f"[{style}]{mark} {escape(node.name):<32}[/] {escape(' · '.join(notes) or 'unchanged')}")
             for c in node.calls:
-                out.print(f"    {escape(c.function)} {escape(c.lane):<24} {c.new:,} new, {c.cached:,} stored" + _tokens(c))
+                waiting = f", {c.waiting:,} wait in open batches (paid already)" if c.waiting else ""
+                counted = f"{c.new:,} new, {c.cached:,} stored{waiting}"
+                out.print(f"    {escape(c.function)} {escape(c.lane):<24} {counted}" + _tokens(c))
             if node.waits_for:
                 out.print(f"    [dim]{escape(_waiting(node))}[/]")
         unchanged = len(plan.nodes) - len(plan.to_build)
         for note in plan.notes:
             out.print(escape(note))
+        if plan.waiting:
+            out.print(f"{plan.waiting:,} questions wait in open batches; a build collects them and pays nothing for them again")
         counts = f"{len(plan.to_build)} to build, {unchanged} unchanged"
         out.print(f"[bold]Plan:[/] {counts} · {plan.new:,} new calls, {plan.stored:,} stored · est. {money(plan.cost_usd)}")
 
@@ -214,8 +225,23 @@ def _progress_table(node: str, lanes: Iterable[Any]) -> Table:
     return table
 
 
+def _batches(p: Any) -> str:
+    """What waits at a server, and how to go away meanwhile."""
+    if not p.open_batches:
+        return ""
+    batches = "a batch" if p.open_batches == 1 else f"{p.open_batches:,} batches"
+    waits = "waits" if p.open_batches == 1 else "wait"
+    return (
+        f"{batches} with {p.questions_there:,} questions {waits} at the server; "
+        "Ctrl-C stops waiting, the same command collects the answers later"
+    )
+
+
 def _rate(p: Any) -> str:
-    parts = [f"{p.per_second:,.0f}/s"]
+    if p.open_batches or p.note:
+        parts = [_batches(p), f"{p.answered_there:,} answered there" if p.answered_there else "", p.note]
+    else:
+        parts = [f"{p.per_second:,.0f}/s"]
     if p.eta_s is not None and p.done < p.total:
         parts.append(f"{duration(p.eta_s)} left")
     parts += [f"{p.tokens / 1e6:.2f}M tok" if p.tokens else "", money(p.cost_usd) if p.cost_usd else ""]
