@@ -110,6 +110,7 @@ class BatchRun:
     def pump(self) -> None:
         """Money was released: look whether a batch may be sent."""
         if self._blocked:
+            self._blocked = False
             self._wake.set()
 
     def check_price(self) -> None:
