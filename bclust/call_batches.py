@@ -99,6 +99,8 @@ class BatchRun:
                     await self._work()
                 finally:
                     self.records.leave(self._open)
+                    for number in list(self._open):
+                        self._paid(number, None)
         finally:
             self.seconds = asyncio.get_running_loop().time() - began
 
@@ -143,10 +145,10 @@ class BatchRun:
         while not self._stopped:
             settled = len(self._unsettled)
             with contextlib.suppress(_HaltedError):
-                await self._submit_all()
                 for opened in list(self._open.values()):
                     if self.fatal is None:
                         await (self._confirm if opened.batch.remote_id is None else self._collect)(opened)
+                await self._submit_all()
             for number in unneeded & self._open.keys():  # looked at once, but not waited for
                 self._let_go(number)
             self._look_elsewhere()
@@ -250,8 +252,8 @@ class BatchRun:
             elif waited > self._limits.grace_s:
                 self._release(opened, self.records.calls(opened).values(), UNSENT)
             else:
-                left = self._limits.grace_s - waited
-                self._note = f"a batch may still be on its way; if it does not turn up in {left:,.0f} s, it is sent anew"
+                within = f"within {self._limits.grace_s:g} s of its sending"
+                self._note = f"a batch may still be on its way; if it does not turn up {within}, it is sent anew"
 
     async def _collect(self, opened: OpenBatch) -> None:
         """See how far a batch is, and keep its answers when it has ended."""
@@ -327,6 +329,9 @@ class BatchRun:
         except CallError as error:
             self._refused(opened, calls, error)
             return
+        if self._stopped:
+            self._release(opened, calls.values(), UNSENT)
+            return
         opened = self._open[opened.id] = self.records.sending(opened, ready)
         try:
             async with asyncio.timeout(self._limits.grace_s * _SENDING):
@@ -359,18 +364,25 @@ class BatchRun:
     def _release(self, opened: OpenBatch, calls: Collection[Call], outcome: str) -> None:
         """Close a batch of which nothing was asked: its calls are new again."""
         self.records.close(opened, outcome)
-        self._let_go(opened.id)
         self._interval = self._limits.poll_s / _SLOWER
-        reserved = self._reserved.pop(opened.id, None)
-        if reserved is not None:
+        if opened.id in self._reserved:
             self.budget.begin(-len(calls), 0.0)
-            self.budget.end(reserved, 0.0)
         self._queue.extendleft(call for call in reversed(list(calls)) if call.key in self._unsettled)
-        self.on_room()
+        self._paid(opened.id, 0.0)
+        self._let_go(opened.id)
 
     def _let_go(self, number: int) -> None:
+        """No longer look after a batch, whether it is closed or stays open."""
+        self._paid(number, None)
         del self._open[number]
         self.records.claimed.discard(number)
+
+    def _paid(self, number: int, cost: float | None) -> None:
+        """What a batch of this build did cost; None for one that stays open: as much as it may cost."""
+        reserved = self._reserved.pop(number, None)
+        if reserved is not None:
+            self.budget.end(reserved, reserved if cost is None else cost)
+            self.on_room()
 
     # --- what became of it -------------------------------------------------------------------------------------
 
@@ -390,14 +402,11 @@ class BatchRun:
                 fatal = fatal or (result.message if result.fatal else None)
                 self._give_up(call, result.message, 1)
         await asyncio.to_thread(self.records.close, opened, COLLECTED)
-        self._let_go(opened.id)
         self.cost += spent
-        reserved = self._reserved.pop(opened.id, None)
-        if reserved is not None:
-            self.budget.end(reserved, spent)
+        self._paid(opened.id, spent)
+        self._let_go(opened.id)
         if fatal is not None:
             self._end_lane(fatal)
-        self.on_room()
 
     def _try_again(self, call: Call) -> bool:
         tries = self._tries[call.key] = self._tries.get(call.key, 0) + 1

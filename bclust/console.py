@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -41,6 +42,9 @@ _STYLE = {
 }  # fmt: skip
 
 
+_SECONDS_BETWEEN_LINES = 5.0  # about what is waited for, where there is no terminal
+
+
 class Terminal:
     """Prints events. ``quiet`` keeps only warnings, errors and the last line; ``verbose`` adds passing tests and reasons."""
 
@@ -53,7 +57,7 @@ class Terminal:
         self._live: Live | None = None
         self._lanes: dict[str, Any] = {}
         self._printed: dict[str, int] = {}
-        self._waited: dict[str, str] = {}
+        self._waited: dict[str, tuple[str, float]] = {}
         self._node = ""
 
     # --- a build -----------------------------------------------------------------------------------------------
@@ -127,12 +131,13 @@ class Terminal:
         self._live.update(_progress_table(self._node, self._lanes.values()))
 
     def _plain_progress(self, p: Any) -> None:
-        """A line every 10 %, and one whenever something else is waited for."""
+        """A line every 10 %, and one when something else is waited for."""
         key = f"{self._node} {p.function} {p.lane}"
-        waiting = _batches(p) or p.note
-        if waiting and waiting != self._waited.get(key):
-            self._waited[key] = waiting
-            self._say(escape(f"      {self._node}  {p.lane}  {waiting}" + (f" ({p.note})" if p.note not in waiting else "")))
+        waiting = "; ".join(part for part in (_batches(p), p.note) if part)
+        said, when = self._waited.get(key, ("", 0.0))
+        if waiting and waiting != said and time.monotonic() - when > _SECONDS_BETWEEN_LINES:
+            self._waited[key] = (waiting, time.monotonic())
+            self._say(escape(f"      {self._node}  {p.lane}  {waiting}"))
         tenth = 10 * p.done // p.total if p.total else 10
         if tenth > self._printed.get(key, 0):
             self._printed[key] = tenth
@@ -225,21 +230,21 @@ def _progress_table(node: str, lanes: Iterable[Any]) -> Table:
     return table
 
 
-def _batches(p: Any) -> str:
+def _batches(p: Any, how: str = "; Ctrl-C stops waiting, the same command collects the answers later") -> str:
     """What waits at a server, and how to go away meanwhile."""
     if not p.open_batches:
         return ""
-    batches = "a batch" if p.open_batches == 1 else f"{p.open_batches:,} batches"
-    waits = "waits" if p.open_batches == 1 else "wait"
-    return (
-        f"{batches} with {p.questions_there:,} questions {waits} at the server; "
-        "Ctrl-C stops waiting, the same command collects the answers later"
-    )
+    batches, wait = ("a batch", "waits") if p.open_batches == 1 else (f"{p.open_batches:,} batches", "wait")
+    return f"{batches} with {p.questions_there:,} questions {wait} at the server{how}"
 
 
 def _rate(p: Any) -> str:
     if p.open_batches or p.note:
-        parts = [_batches(p), f"{p.answered_there:,} answered there" if p.answered_there else "", p.note]
+        parts = [
+            _batches(p, " (Ctrl-C: collect later)"),
+            f"{p.answered_there:,} answered there" if p.answered_there else "",
+            p.note,
+        ]
     else:
         parts = [f"{p.per_second:,.0f}/s"]
     if p.eta_s is not None and p.done < p.total:
