@@ -71,6 +71,7 @@ class Counts:
     bodies: list[dict[str, Any]] = field(default_factory=list)  # the latest 10,000
     accepted: Counter[str] = field(default_factory=Counter)  # by prompt: how often it was taken in a batch
     uploads: int = 0
+    batches_read: int = 0  # requests for a new batch that arrived in full
     looks: int = 0  # requests about batches
 
 

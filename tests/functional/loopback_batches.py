@@ -124,6 +124,7 @@ class Batches:
             assert all(line["method"] == "POST" and line["url"] == body["endpoint"] for line in lines)
             questions = {line["custom_id"]: line["body"] for line in lines}
             assert len(questions) == len(lines), "a custom id occurs twice"
+        self._counts.batches_read += 1
         await asyncio.sleep(behavior.batch_late_s)
         batch = self._accept(anthropic, questions, body)
         await asyncio.sleep(behavior.batch_hold_s)
