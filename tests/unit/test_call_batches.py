@@ -459,6 +459,32 @@ def test_a_maximal_cost_is_never_passed_and_what_is_released_is_used(study: Stud
     assert summary.cost_usd == pytest.approx(summary.answered * cost)
 
 
+def test_what_an_open_batch_may_cost_is_spent_for_the_build_that_leaves_it_and_holds_up_no_other_lane(study: Study) -> None:
+    with Loopback(Behavior(batch_s=60, key=KEY)) as server, Loopback(Behavior(latency_ms=(20, 20))) as another:
+        row = study.row(server, usd_per_mtok_in=1000, usd_per_mtok_out=1000)
+        desk, _ = study.desk(row, questions(1))
+        bound = desk._lane(("llm", "x")).estimate(next(iter(desk._misses["llm", "x"].values()))).cost_usd
+        assert bound is not None
+        study.extra_rows = [study.row(another, llm_id="direct", mode="direct", usd_per_mtok_in=1000, usd_per_mtok_out=1000)]
+
+        def lock_out() -> None:
+            while not server.batches.made:
+                time.sleep(0.01)
+            time.sleep(0.2)  # until its name is written down
+            server.behavior.key = "another-key-entirely"
+
+        threading.Thread(target=lock_out, daemon=True).start()
+        budget = Budget(max_cost=6.5 * bound)  # the batch may cost four, a direct call two
+        ids = ["x"] * 4 + ["direct"] * 40
+        summary, _ = study.build(row, questions(44), ids=ids, budget=budget, stop_after=20)
+        assert each_once(server, questions(4))
+        assert len(study.open()) == 1
+    assert summary.seconds < 15
+    assert summary.exhausted
+    assert 4 * bound < budget.cost <= 6.5 * bound
+    assert budget.reserved == pytest.approx(0)
+
+
 def test_a_refused_batch_takes_nothing_from_the_budget(study: Study) -> None:
     with Loopback(Behavior(batch_refusal=400)) as server:
         budget = Budget(max_calls=10, max_cost=1.0)
