@@ -296,7 +296,7 @@ class Build:
             for (_, lane), messages in summary.errors.items():
                 self.failures += [f"{lane}: {text} ({n}x)" for text, n in messages.items()]
             if summary.interrupted:
-                raise Interrupted("stopped; every answer is stored")
+                raise Interrupted("stopped; every answer is stored" + _left_waiting(summary.waiting))
             if summary.exhausted:
                 raise BudgetError(
                     f"the budget is used up: {summary.remaining:,} calls of {node.name} were not made",
@@ -395,6 +395,10 @@ class Build:
 def _contained(before: Record, data_version: str) -> tuple[str, ...]:
     """The versions that a table contains which holds all rows of an earlier one."""
     return tuple(v for v in before.versions if v != data_version)
+
+
+def _left_waiting(questions: int) -> str:
+    return f", and {questions:,} questions wait in open batches: nothing is asked twice" if questions else ""
 
 
 def _call_counts(made: Sequence[Progress], cached: Mapping[tuple[str, str], int]) -> tuple[CallCount, ...]:

@@ -14,8 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bclust.call_limits import Budget, Concurrency, Pace
-from bclust.errors import BudgetError
+from bclust.call_limits import Budget, Concurrency, Pace, bounded_cost
 from bclust.functions import Answer, CallError
 
 if TYPE_CHECKING:
@@ -32,7 +31,11 @@ _RATE_WINDOW = 10.0  # seconds over which the speed shown is taken
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a lane stands. ``done`` counts stored answers, ``eta_s`` is None while the speed is unknown."""
+    """Where a lane stands. ``done`` counts stored answers, ``eta_s`` is None while the speed is unknown.
+
+    Of a lane that is asked in batches: the batches that are open, the questions in them, and how many of those the server has
+    answered; ``note`` says what it waits for besides.
+    """
 
     function: str
     lane: str
@@ -45,6 +48,10 @@ class Progress:
     tokens: int
     cost_usd: float
     in_flight: int
+    open_batches: int = 0
+    questions_there: int = 0
+    answered_there: int = 0
+    note: str = ""
 
 
 @dataclass(slots=True)
@@ -182,13 +189,7 @@ class LaneRun:
             self._bound(self.calls[0])
 
     def _bound(self, call: Call) -> float:
-        cost = self.lane.estimate(call.payload).cost_usd
-        if cost is None:
-            raise BudgetError(
-                f"the price of {self.function} by {self.name} is unknown, so the cost cannot be limited",
-                hint=f"give {self.name} its prices in bclust.yml (usd_per_mtok_in, usd_per_mtok_out; 0 if it is free)",
-            )
-        return cost
+        return bounded_cost(self.lane, call.payload, self.function, self.name)
 
     def _pace(self, now: float, batch: _Batch) -> None:
         """Keep to requests and tokens per minute."""

@@ -6,8 +6,12 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bclust.errors import BudgetError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from bclust.functions import Lane
 
 _LATENESS = 0.1  # seconds that a timer may be late without slowing a lane that is paced
 
@@ -43,6 +47,17 @@ class Budget:
         """Put what calls did cost in the place of what was reserved for them."""
         self.reserved = max(0.0, self.reserved - reserved)
         self.cost += cost
+
+
+def bounded_cost(lane: Lane, payload: str, function: str, name: str) -> float:
+    """What a call costs at most. Raises BudgetError when its price is unknown."""
+    cost = lane.estimate(payload).cost_usd
+    if cost is None:
+        raise BudgetError(
+            f"the price of {function} by {name} is unknown, so the cost cannot be limited",
+            hint=f"give {name} its prices in bclust.yml (usd_per_mtok_in, usd_per_mtok_out; 0 if it is free)",
+        )
+    return cost
 
 
 class Concurrency:

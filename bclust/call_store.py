@@ -285,6 +285,24 @@ class CallStore:
                     counts["errors"] += 1
         return counts
 
+    # --- for records that stand beside the answers -------------------------------------------------------------
+
+    def has_table(self, name: str) -> bool:
+        """Whether the store has this table."""
+        return not self._empty and bool(self._rows("select 1 from sqlite_master where type = 'table' and name = ?", (name,)))
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of the store. May be called from any thread."""
+        return self._rows(sql, values)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Statements that are durable, all or none, when the block ends."""
+        if self.read_only:
+            raise StoreError(f"the call store {self.path} was opened for reading only")
+        with self._connection() as con, _transaction(con, self):
+            yield con
+
     # --- inside ------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager

@@ -7,6 +7,7 @@ NULL for now. ``CallDesk.answer`` then makes all recorded calls at full concurre
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import itertools
 import re
@@ -15,6 +16,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bclust.call_batch_records import BatchRecords
+from bclust.call_batches import BatchRun
 from bclust.call_columns import Row, converter, null_rows, values, without_collection
 from bclust.call_lanes import LaneRun, Progress
 from bclust.call_limits import Budget
@@ -26,10 +29,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from bclust.functions import Answer, Caller, Context, Function, Lane, Request
+    from bclust.functions import Answer, BatchLane, Caller, Context, Function, Lane, Request
     from bclust.ray_executor import RayExecutor
 
-__all__ = ["Budget", "CallDesk", "CallStore", "LaneEstimate", "Progress", "Summary"]
+__all__ = ["BatchRecords", "Budget", "CallDesk", "CallStore", "LaneEstimate", "Progress", "Summary"]
 
 _ANSWERED_AT = Stored._fields.index("answered_at")
 _TICK = 0.1  # seconds between two looks at the stop flag, and between two events
@@ -40,7 +43,10 @@ LaneName = tuple[str, str]  # function, lane
 
 
 class LaneEstimate(NamedTuple):
-    """What one lane of one function will be asked. ``cost_usd`` is None where the price is unknown."""
+    """What one lane of one function will be asked. ``cost_usd`` is None where the price is unknown.
+
+    ``waiting`` questions are in open batches: not answered yet, and not to be paid again.
+    """
 
     function: str
     lane: str
@@ -49,19 +55,22 @@ class LaneEstimate(NamedTuple):
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
+    waiting: int = 0
 
 
 @dataclass
 class Summary:
     """What ``CallDesk.answer`` did. ``remaining`` calls were not made: interrupted, or beyond the budget (``exhausted``).
 
-    ``errors`` counts the messages of failed calls per function and lane; ``fatal`` has the message that ended a lane.
+    ``waiting`` questions of these lanes are in open batches, which a later build collects. ``errors`` counts the messages of
+    failed calls per function and lane; ``fatal`` has the message that ended a lane.
     """
 
     answered: int = 0
     failed: int = 0
     retries: int = 0
     remaining: int = 0
+    waiting: int = 0
     cost_usd: float = 0.0
     tokens: int = 0
     seconds: float = 0.0
@@ -215,10 +224,12 @@ class CallDesk:
         means = self.store.mean_output_tokens()
         stored = self.cached_by_lane
         with self._lock:
-            misses = {lane: list(calls.values()) for lane, calls in self._misses.items()}
+            missing = {lane: dict(calls) for lane, calls in self._misses.items()}
+        records = BatchRecords(self.store)
         rows = []
-        for name in sorted({*misses, *stored}):
-            payloads = misses.get(name, [])
+        for name in sorted({*missing, *stored}):
+            waiting = records.holding(list(missing.get(name, ())))
+            payloads = [payload for key, payload in missing.get(name, {}).items() if key not in waiting]
             lane = self._lane(name)
             estimates = [lane.estimate(payload) for payload in payloads]
             tokens_in = sum(e.input_tokens for e in estimates)
@@ -230,7 +241,7 @@ class CallDesk:
             price = getattr(lane, "price", None)
             if price is not None:
                 cost = price(tokens_in, tokens_out)
-            rows.append(LaneEstimate(*name, len(payloads), stored[name], tokens_in, tokens_out, cost))
+            rows.append(LaneEstimate(*name, len(payloads), stored[name], tokens_in, tokens_out, cost, len(waiting)))
         return rows
 
     # --- build -------------------------------------------------------------------------------------------------
@@ -264,8 +275,9 @@ class CallDesk:
 
     def _runs(
         self, calls: Mapping[LaneName, list[Call]], lanes: Mapping[LaneName, Lane], stop: threading.Event, budget: Budget
-    ) -> list[LaneRun]:
-        runs: list[LaneRun] = []
+    ) -> list[LaneRun | BatchRun]:
+        runs: list[LaneRun | BatchRun] = []
+        records = BatchRecords(self.store)
 
         def on_room() -> None:
             for run in runs:
@@ -277,12 +289,20 @@ class CallDesk:
             if tries:
                 self.store.record_error(call, message, tries)
 
-        runs.extend(
-            LaneRun(*name, lanes[name], some, self._put, fail, stop, budget, on_room)
-            for name, some in sorted(calls.items())
-            if some
-        )
+        for name, some in sorted(calls.items()):
+            lane = lanes[name]
+            batched, alone = _batched(lane, some, records)
+            if batched:
+                known, batches = functools.partial(self._known, name[0]), batching(lane)
+                assert batches is not None
+                runs.append(BatchRun(*name, lane, batches, batched, self._put, fail, stop, budget, on_room, records, known))
+            if alone:
+                runs.append(LaneRun(*name, lane, alone, self._put, fail, stop, budget, on_room))
         return runs
+
+    def _known(self, function: str, keys: Sequence[bytes]) -> Collection[bytes]:
+        """Which of these calls are answered by now."""
+        return self._usable(function, self.store.rows(keys)).keys()
 
     def _put(self, call: Call, answer: Answer, on_commit: Callable[[], None]) -> None:
         if isinstance(answer.value, str):
@@ -297,7 +317,7 @@ class CallDesk:
                 text = text.replace(secret, "[secret]")
         return text
 
-    def _summary(self, runs: Sequence[LaneRun], stop: threading.Event) -> Summary:
+    def _summary(self, runs: Sequence[LaneRun | BatchRun], stop: threading.Event) -> Summary:
         summary = Summary()
         for run in runs:
             name = (run.function, run.name)
@@ -309,8 +329,9 @@ class CallDesk:
             summary.tokens += run.tokens
             summary.seconds = max(summary.seconds, run.seconds)
             summary.exhausted |= run.exhausted
+            summary.waiting += summary.lanes[-1].questions_there
             if run.messages:
-                summary.errors[name] = {self._scrubbed(m): n for m, n in run.messages.items()}
+                summary.errors.setdefault(name, {}).update({self._scrubbed(m): n for m, n in run.messages.items()})
             if run.fatal:
                 summary.fatal[name] = self._scrubbed(run.fatal)
         self._drop_answered()
@@ -353,7 +374,23 @@ class CallDesk:
         return self._lanes[name]
 
 
-async def _make(runs: Sequence[LaneRun], on_event: Callable[[Progress], None], stop: threading.Event) -> None:
+def batching(lane: Lane) -> BatchLane | None:
+    """How a lane is asked in batches; None for one that is not."""
+    return getattr(lane, "batching", None)
+
+
+def _batched(lane: Lane, calls: list[Call], records: BatchRecords) -> tuple[list[Call], list[Call]]:
+    """The calls that are to be made, or are being made, in batches; and the others."""
+    batches = batching(lane)
+    if batches is None:
+        return [], calls
+    if not batches.limits.collect_only:
+        return calls, []
+    held = records.holding([call.key for call in calls])
+    return [call for call in calls if call.key in held], [call for call in calls if call.key not in held]
+
+
+async def _make(runs: Sequence[LaneRun | BatchRun], on_event: Callable[[Progress], None], stop: threading.Event) -> None:
     """Run all lanes side by side; the first that breaks stops the others, whose calls under way still arrive."""
     tasks = [asyncio.create_task(run.run()) for run in runs]
     shown = itertools.cycle(runs)

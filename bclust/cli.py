@@ -402,13 +402,59 @@ def stats(
     format_: Annotated[Literal["table", "csv", "json"], typer.Option("--format")] = "table",
     target: Target = None, project_dir: ProjectDir = HERE,
 ) -> None:  # fmt: skip
-    """What was paid: answers, tokens and cost per function and language model."""
-    from bclust.calls import CallStore
+    """What was paid: answers, tokens and cost per function and language model; and the questions that wait in open batches."""
+    from bclust.calls import BatchRecords, CallStore
     from bclust.console import print_rows
 
     store = CallStore(_read(project_dir, target, None).config.store_path, read_only=True)
-    print_rows(store.stats(), format_)
+    open_batches = BatchRecords(store).listed()
+    print_rows(_with_waiting(store.stats(), open_batches), format_)
+    if open_batches and format_ == "table":
+        sys.stdout.write("\nopen batches:\n")
+        print_rows(open_batches, format_)
     store.close()
+
+
+def _with_waiting(rows: list[dict[str, Any]], open_batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The statistics with a column ``waiting`` where questions are in open batches."""
+    waiting: dict[tuple[str, str], int] = {}
+    for batch in open_batches:
+        name = (batch["function"], batch["lane"])
+        waiting[name] = waiting.get(name, 0) + batch["questions"]
+    if not waiting:
+        return rows
+    empty = dict.fromkeys(rows[0] if rows else ("function", "lane"))
+    missing = sorted(waiting.keys() - {(row["function"], row["lane"]) for row in rows})
+    rows = rows + [empty | {"function": function, "lane": lane} for function, lane in missing]
+    return [row | {"waiting": waiting.get((row["function"], row["lane"]), 0)} for row in rows]
+
+
+@calls_app.command()
+def batches(
+    format_: Annotated[Literal["table", "csv", "json"], typer.Option("--format")] = "table",
+    target: Target = None, project_dir: ProjectDir = HERE,
+) -> None:  # fmt: skip
+    """The open batches: submitted, and not collected yet. A build collects those that it needs."""
+    from bclust.calls import BatchRecords, CallStore
+    from bclust.console import print_rows
+
+    store = CallStore(_read(project_dir, target, None).config.store_path, read_only=True)
+    print_rows(BatchRecords(store).listed(), format_)
+    store.close()
+
+
+@calls_app.command(name="forget-batch")
+def forget_batch(
+    batch: Annotated[str, typer.Argument(help="Its name, or the server's: bclust calls batches")],
+    target: Target = None, project_dir: ProjectDir = HERE,
+) -> None:  # fmt: skip
+    """Give up an open batch that no server will answer: its questions are new ones again, and are paid again."""
+    from bclust.calls import BatchRecords, CallStore
+    from bclust.console import print_text
+
+    with CallStore(_read(project_dir, target, None).config.store_path) as store:
+        questions = BatchRecords(store).forget(batch)
+    print_text(f"{questions:,} questions of {batch} are new ones again; should the server answer them yet, that is lost")
 
 
 @calls_app.command(name="export")

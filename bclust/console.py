@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -41,6 +42,9 @@ _STYLE = {
 }  # fmt: skip
 
 
+_SECONDS_BETWEEN_LINES = 5.0  # about what is waited for, where there is no terminal
+
+
 class Terminal:
     """Prints events. ``quiet`` keeps only warnings, errors and the last line; ``verbose`` adds passing tests and reasons."""
 
@@ -53,6 +57,7 @@ class Terminal:
         self._live: Live | None = None
         self._lanes: dict[str, Any] = {}
         self._printed: dict[str, int] = {}
+        self._waited: dict[str, tuple[str, float]] = {}
         self._node = ""
 
     # --- a build -----------------------------------------------------------------------------------------------
@@ -82,6 +87,8 @@ class Terminal:
         parts.append(f"{plan.new:,} new calls, {plan.stored:,} stored")
         if plan.new:
             parts.append("est. " + money(plan.cost_usd) + (f" of {money(self.budget)}" if self.budget is not None else ""))
+        if plan.waiting:
+            parts.append(f"{plan.waiting:,} wait in open batches")
         self._say("[bold]" + escape(" · ".join(parts)) + "[/]")
         for node in plan.nodes:
             if node.waits_for:
@@ -112,7 +119,7 @@ class Terminal:
 
     def _calling(self, event: Calling) -> None:
         progress = event.progress
-        self._lanes[f"{progress.function} {progress.lane}"] = progress
+        self._lanes[f"{progress.function} {progress.lane} {bool(progress.open_batches)}"] = progress
         if not self.err.is_terminal:
             self._plain_progress(progress)
             return
@@ -124,8 +131,13 @@ class Terminal:
         self._live.update(_progress_table(self._node, self._lanes.values()))
 
     def _plain_progress(self, p: Any) -> None:
-        """A line every 10 %."""
+        """A line every 10 %, and one when something else is waited for."""
         key = f"{self._node} {p.function} {p.lane}"
+        waiting = "; ".join(part for part in (_batches(p), p.note) if part)
+        said, when = self._waited.get(key, ("", 0.0))
+        if waiting and waiting != said and time.monotonic() - when > _SECONDS_BETWEEN_LINES:
+            self._waited[key] = (waiting, time.monotonic())
+            self._say(escape(f"      {self._node}  {p.lane}  {waiting}"))
         tenth = 10 * p.done // p.total if p.total else 10
         if tenth > self._printed.get(key, 0):
             self._printed[key] = tenth
@@ -179,12 +191,16 @@ class Terminal:
                 continue
             out.print(f"[{style}]{mark} {escape(node.name):<32}[/] {escape(' · '.join(notes) or 'unchanged')}")
             for c in node.calls:
-                out.print(f"    {escape(c.function)} {escape(c.lane):<24} {c.new:,} new, {c.cached:,} stored" + _tokens(c))
+                waiting = f", {c.waiting:,} wait in open batches (paid already)" if c.waiting else ""
+                counted = f"{c.new:,} new, {c.cached:,} stored{waiting}"
+                out.print(f"    {escape(c.function)} {escape(c.lane):<24} {counted}" + _tokens(c))
             if node.waits_for:
                 out.print(f"    [dim]{escape(_waiting(node))}[/]")
         unchanged = len(plan.nodes) - len(plan.to_build)
         for note in plan.notes:
             out.print(escape(note))
+        if plan.waiting:
+            out.print(f"{plan.waiting:,} questions wait in open batches; a build collects them and pays nothing for them again")
         counts = f"{len(plan.to_build)} to build, {unchanged} unchanged"
         out.print(f"[bold]Plan:[/] {counts} · {plan.new:,} new calls, {plan.stored:,} stored · est. {money(plan.cost_usd)}")
 
@@ -214,8 +230,23 @@ def _progress_table(node: str, lanes: Iterable[Any]) -> Table:
     return table
 
 
+def _batches(p: Any, how: str = "; Ctrl-C stops waiting, the same command collects the answers later") -> str:
+    """What waits at a server, and how to go away meanwhile."""
+    if not p.open_batches:
+        return ""
+    batches, wait = ("a batch", "waits") if p.open_batches == 1 else (f"{p.open_batches:,} batches", "wait")
+    return f"{batches} with {p.questions_there:,} questions {wait} at the server{how}"
+
+
 def _rate(p: Any) -> str:
-    parts = [f"{p.per_second:,.0f}/s"]
+    if p.open_batches or p.note:
+        parts = [
+            _batches(p, " (Ctrl-C: collect later)"),
+            f"{p.answered_there:,} answered there" if p.answered_there else "",
+            p.note,
+        ]
+    else:
+        parts = [f"{p.per_second:,.0f}/s"]
     if p.eta_s is not None and p.done < p.total:
         parts.append(f"{duration(p.eta_s)} left")
     parts += [f"{p.tokens / 1e6:.2f}M tok" if p.tokens else "", money(p.cost_usd) if p.cost_usd else ""]

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from bclust.errors import FunctionError, Location, ProjectError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from types import ModuleType
 
     import numpy as np
@@ -186,12 +186,101 @@ class Estimate(NamedTuple):
     cost_usd: float | None
 
 
+class Unsure(Exception):
+    """Whether the server took a batch cannot be known yet: a connection broke after it was sent, or a look says too little."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Questions that go to a server together, as they were written down before anything was sent.
+
+    ``token`` is the batch's own name, ``memo`` what the lane wished to know again when it collects, ``ready`` what ``ready``
+    returned, ``sent_at`` (seconds since 1970) when the sending began, ``remote_id`` the server's name for it. None: not yet.
+    """
+
+    token: str
+    questions: int
+    memo: str = ""
+    ready: str | None = None
+    sent_at: float | None = None
+    remote_id: str | None = None
+
+
+class BatchState(NamedTuple):
+    """How far a batch is at its server. ``refused``: it ended without a single question having been asked."""
+
+    answered: int
+    ended: bool
+    refused: CallError | None = None
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """How a lane's batches may be used; the runner keeps to it.
+
+    ``max_bytes`` counts payloads. ``poll_s`` is the first wait between two looks. ``grace_s`` is how long after the sending
+    began a batch may still turn up at the server. With ``collect_only`` no new batch is made, open ones are collected.
+    """
+
+    max_requests: int
+    max_bytes: int
+    poll_s: float = 10.0
+    grace_s: float = 900.0
+    collect_only: bool = False
+
+
+class BatchLane(Protocol):
+    """How a lane's questions are asked in batches that outlive the process. Each of them is asked exactly once, whatever
+    happens to the process, if ``send`` and ``find`` keep to their words.
+
+    ``payloads`` are the questions by custom id, ``TOKEN-0`` to ``TOKEN-n``. All but ``send`` may be repeated at will.
+    """
+
+    limits: BatchLimits
+
+    def memo(self) -> str:
+        """What should be known again when a batch made now is collected, maybe by another process."""
+        ...
+
+    async def ready(self, batch: Batch, payloads: Mapping[str, str]) -> str:
+        """Do what costs nothing and can be done twice (upload a file). Returns what ``send`` needs of it. Raises CallError."""
+        ...
+
+    async def send(self, batch: Batch, payloads: Mapping[str, str]) -> str:
+        """Have the batch accepted. Returns the server's name for it.
+
+        Raises:
+            CallError: the server certainly did not accept it.
+            anything else: it may have.
+        """
+        ...
+
+    async def find(self, batch: Batch, others: Collection[str]) -> str | None:
+        """The server's name for a batch that may have been sent; None if the server has no such batch now.
+
+        ``others`` are names of batches that are known to be others. Raises Unsure while it cannot be told, or CallError.
+        """
+        ...
+
+    async def look(self, batch: Batch) -> BatchState:
+        """How far it is. Raises CallError: fatal where this batch is not to be had with this key."""
+        ...
+
+    async def results(self, batch: Batch, payloads: Mapping[str, str]) -> Mapping[str, Answer | CallError]:
+        """What became of each question of an ended batch. Raises CallError.
+
+        An error with ``retry`` is asked again at once in a new batch, any other by the next build.
+        """
+        ...
+
+
 class Lane(Protocol):
     """One answering party (a language model, an embedder) behind a paid function.
 
     A lane with a true attribute ``heavy`` computes on this machine, in batches, and in ``answer`` alone: with
     ``executor: ray`` that is done by a cluster. A method ``halt()``, where there is one, is called when no more calls
     will be started.
+    One that is asked in batches has an attribute ``batching``: a BatchLane, or None where it is not.
     """
 
     limits: Limits

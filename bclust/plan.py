@@ -195,7 +195,7 @@ def _count_calls(
                 calls = _try(session, node)
             if node.paid:
                 plans[name] = NodePlan(name, "build", calls=calls)
-            if any(c.new for c in calls):
+            if any(c.new or c.waiting for c in calls):
                 unknown[name] = name
         notes = [row[0] for n in noted if n not in unknown for row in warehouse.execute(f"select note from {quote(n)}")]
     session.new_desk()
@@ -239,7 +239,15 @@ def _try(session: Session, node: Node) -> tuple[CallCount, ...]:
 
 def _estimated(desk: CallDesk) -> tuple[CallCount, ...]:
     return tuple(
-        CallCount(e.function, e.lane, new=e.new, cached=e.stored, tokens=e.input_tokens + e.output_tokens, cost_usd=e.cost_usd)
+        CallCount(
+            e.function,
+            e.lane,
+            new=e.new,
+            cached=e.stored,
+            tokens=e.input_tokens + e.output_tokens,
+            cost_usd=e.cost_usd,
+            waiting=e.waiting,
+        )
         for e in desk.estimate()
     )
 

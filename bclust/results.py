@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class CallCount:
-    """Paid calls of one function to one lane."""
+    """Paid calls of one function to one lane; ``waiting`` ones are in open batches, to be collected and not paid again."""
 
     function: str
     lane: str
@@ -36,6 +36,7 @@ class CallCount:
     failed: int = 0
     tokens: int = 0
     cost_usd: float | None = 0.0
+    waiting: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,10 @@ class Plan:
     @property
     def stored(self) -> int:
         return sum(c.cached for c in self.calls)
+
+    @property
+    def waiting(self) -> int:
+        return sum(c.waiting for c in self.calls)
 
     @property
     def cost_usd(self) -> float | None:

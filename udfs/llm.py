@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bclust.errors import FunctionError, did_you_mean
 from bclust.functions import Answer, CallError, Context, Estimate, Limits, Request, call
+from udfs._batches import SETTINGS, half, in_batches
 from udfs._prices import Prices, price, prices
 from udfs._settings import checked_number, construct
 from udfs.providers import Chat
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from udfs.providers import ChatProvider
 
 _USUAL_OUTPUT, _MOST_OUTPUT = 256, 4096  # tokens assumed where max_tokens is not set, for an estimate and for a bound
-_TAKEN = ("llm_id", "role", "temperature", "max_tokens", "usd_per_mtok_in", "usd_per_mtok_out")
+_TAKEN = ("llm_id", "role", "temperature", "max_tokens", "usd_per_mtok_in", "usd_per_mtok_out", *SETTINGS)
 
 
 @call(
@@ -77,7 +78,7 @@ class Llm:
 
 
 class LanguageModel:
-    """A lane: payloads to a provider and back, priced."""
+    """A lane: payloads to a provider and back, priced. With ``mode: batch`` they go in batches, at half the price."""
 
     def __init__(self, row: Mapping[str, Any], context: Context) -> None:
         self._row = row
@@ -90,6 +91,7 @@ class LanguageModel:
         self._temperature = checked_number(self._what, "temperature", row.get("temperature"))
         max_tokens = checked_number(self._what, "max_tokens", row.get("max_tokens"), low=1)
         self._max_tokens = None if max_tokens is None else int(max_tokens)
+        self.batching = in_batches(self._what, row, self.provider, _chat, lambda: self._list_prices)
         self._identity = json.dumps(self.provider.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         self.frames: dict[tuple[float | None, int | None, bool | None], tuple[str, str]] = {}
 
@@ -101,8 +103,13 @@ class LanguageModel:
         return self.frames.setdefault((temperature, max_tokens, logprobs), (head, f'"temperature":{json.dumps(degrees)}'))
 
     @functools.cached_property
-    def _rates(self) -> Prices | None:
+    def _list_prices(self) -> Prices | None:
         return prices(self._what, self._row, free=self.provider.free)
+
+    @functools.cached_property
+    def _rates(self) -> Prices | None:
+        batched = self.batching is not None and not self.batching.limits.collect_only
+        return half(self._list_prices) if batched else self._list_prices
 
     async def answer(self, payloads: Sequence[str]) -> Sequence[Answer | CallError]:
         """Ask the provider; a price that it does not name follows from the tokens."""

@@ -17,7 +17,12 @@ import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # when it runs alone
+
+from tests.functional.loopback_batches import Batches
 
 FAULTS = ("500", "429", "reset", "truncated", "empty_body")
 
@@ -40,6 +45,16 @@ class Behavior:
     echo_headers: bool = False  # answers and errors repeat the request's headers, keys included
     poison: str | None = None  # a text that makes any batch fail (HTTP 400)
     dimensions: int = 8
+    batches: bool = True  # whether there are endpoints for batches
+    batch_s: float = 0.0  # a batch has ended so long after it was made
+    batch_late_s: float = 0.0  # a batch is made so long after it was sent in full, also if the client is gone by then
+    batch_hold_s: float = 0.0  # and the client is told so long after that
+    batch_lost_reply: bool = False  # and is told HTTP 500
+    batch_refusal: int | None = None  # the status by which every new batch is refused
+    batch_queue: int | None = None  # so many questions may wait at once
+    batch_expired_share: float = 0.0  # of questions, drawn anew each time that one is accepted
+    batch_errored_share: float = 0.0
+    batch_garbled: int = 0  # so many lines of results are cut in half
 
 
 @dataclass
@@ -54,6 +69,10 @@ class Counts:
     most_in_flight: int = 0
     arrivals: list[float] = field(default_factory=list)  # seconds
     bodies: list[dict[str, Any]] = field(default_factory=list)  # the latest 10,000
+    accepted: Counter[str] = field(default_factory=Counter)  # by prompt: how often it was taken in a batch
+    uploads: int = 0
+    batches_read: int = 0  # requests for a new batch that arrived in full
+    looks: int = 0  # requests about batches
 
 
 class Loopback:
@@ -62,6 +81,7 @@ class Loopback:
     def __init__(self, behavior: Behavior | None = None) -> None:
         self.behavior = behavior or Behavior()
         self.counts = Counts()
+        self.batches = Batches(self.behavior, self.counts, _asked, _draw, lambda path, body: self._answer(path, body, None))
         self.port = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
@@ -106,9 +126,13 @@ class Loopback:
                 lines = head.split("\r\n")
                 headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:] if line)}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
-                path = lines[0].split(" ")[1]
+                method, path, _ = lines[0].split(" ")
                 if path == "/stats":
                     _send(writer, 200, vars(self.counts))
+                elif self.batches.serves(path):
+                    self.counts.looks += 1
+                    status, said = await self.batches.reply(method, path, headers, body)
+                    _send(writer, status, said)
                 elif not await self._request(path, headers, json.loads(body or b"{}"), writer):
                     break
                 await writer.drain()

@@ -51,7 +51,8 @@ class ChatProvider(Protocol):
 
     The constructor takes the row's settings by name (a parameter ``llm_id`` gets the row's name). It is cheap, opens
     nothing and needs no key: a plan must be possible without one. A file has ``complete``, ``complete_batch`` or both; with
-    both, ``complete_batch`` is used where ``limits.batch_size`` is above 1.
+    both, ``complete_batch`` is used where ``limits.batch_size`` is above 1. An attribute ``batches`` (``udfs._batches``) is for
+    ``mode: batch``: questions that are sent now and answered hours later, maybe to another process.
 
     A refusal or an empty text is an answer. Answers carry the tokens that the server counted; ``udfs/llm.py`` prices them.
     A provider with ``heavy = True`` computes here, in ``complete_batch``: with ``executor: ray`` a cluster does it.

@@ -1,6 +1,7 @@
 """Anthropic's messages, and servers that speak them.
 
     {llm_id: claude, provider: anthropic, model: claude-..., max_tokens: 150}     # ANTHROPIC_API_KEY
+    {llm_id: claude, provider: anthropic, model: claude-..., mode: batch}         # half the price, within a day
 
 The interface has no log-probabilities, and newer models take no temperature: one that refuses it is asked again without, and the
 detail of its answers says so under ``dropped``.
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from bclust.functions import Answer, CallError, Context, Limits
 from udfs._sdk import api_key, call_error, checked_url, http_client, post, refused_parameter
+from udfs.providers._anthropic_batches import Batches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from udfs.providers import Chat
 
@@ -45,8 +47,9 @@ class Provider:
         self._variable = api_key_env or (None if base_url else "ANTHROPIC_API_KEY")
         asked = {"top_p": top_p, "top_k": top_k, **(extra_body or {})}
         self._settings = {k: v for k, v in asked.items() if v is not None}
-        self._dropped: set[str] = set()
+        self.dropped: set[str] = set()
         self._client: Any = None
+        self.batches = Batches(self)
         self.limits = Limits(max_concurrency=32)
 
     def identity(self) -> dict[str, Any]:
@@ -57,28 +60,45 @@ class Provider:
         """Ask once. Raises CallError."""
         import anthropic
 
-        optional = dict(self._settings)
-        if chat.temperature is not None:
-            optional["temperature"] = chat.temperature
-        sent = {k: v for k, v in optional.items() if k not in self._dropped}
-        body = {"model": self._model, "max_tokens": chat.max_tokens or _MOST_TOKENS, **sent}
+        dropped = frozenset(self.dropped)
+        try:
+            response = await post(self.connected(), "/v1/messages", self.body(chat, dropped))
+        except anthropic.APIError as error:
+            raise self.explained(error, self.optional(chat, dropped)) from error
+        return self.answer(response, chat, dropped)
+
+    def body(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
+        """The request, without the parameters that are dropped."""
+        body = {"model": self._model, "max_tokens": chat.max_tokens or _MOST_TOKENS, **self.optional(chat, dropped)}
         body["messages"] = [{"role": "user", "content": chat.prompt}]
         if chat.system:
             body["system"] = chat.system
+        return body
+
+    def answer(self, response: Mapping[str, Any], chat: Chat, dropped: Collection[str]) -> Answer:
+        """The answer in a response to such a request. Raises CallError for one that is none."""
         try:
-            response = await post(self._connected(), "/v1/messages", body)
-        except anthropic.APIError as error:
-            refused = refused_parameter(error, sent)
-            if refused is None:
-                raise call_error(error, model=self._model, variable=self._variable) from error
-            self._dropped.add(refused)
-            raise CallError(f"{self._model} does not take {refused}", retry=True, after=0.001) from error
-        try:
-            return _answer(response, {k: v for k, v in optional.items() if k in self._dropped})
+            return _answer(response, {k: v for k, v in self._wished(chat).items() if k in dropped})
         except (LookupError, TypeError, AttributeError) as error:
             raise CallError(f"malformed answer: no message ({type(error).__name__}: {error})", retry=True) from error
 
-    def _connected(self) -> Any:
+    def explained(self, error: Exception, sent: Mapping[str, Any]) -> CallError:
+        """What an error means; where it refuses one of the optional parameters that were sent, none is sent from then on."""
+        refused = refused_parameter(error, sent)
+        if refused is None:
+            return call_error(error, model=self._model, variable=self._variable)
+        self.dropped.add(refused)
+        return CallError(f"{self._model} does not take {refused}", retry=True, after=0.001)
+
+    def optional(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
+        """The parameters that a model may refuse, without those that are dropped."""
+        return {k: v for k, v in self._wished(chat).items() if k not in dropped}
+
+    def _wished(self, chat: Chat) -> dict[str, Any]:
+        return self._settings | ({} if chat.temperature is None else {"temperature": chat.temperature})
+
+    def connected(self) -> Any:
+        """The SDK's client. Raises CallError when there is no key."""
         if self._client is None:
             import anthropic
 

@@ -1,6 +1,7 @@
 """Chat completions: OpenAI, and every server that speaks its interface (vLLM, Ollama, llama.cpp, OpenRouter, ...).
 
     {llm_id: gpt, provider: openai, model: gpt-..., temperature: 0, max_tokens: 150}                # OPENAI_API_KEY
+    {llm_id: gpt, provider: openai, model: gpt-..., mode: batch}                 # half the price, within a day
     {llm_id: here, provider: openai, model: ..., base_url: http://127.0.0.1:8000/v1}                # no key is sent
     {llm_id: routed, provider: openai, model: ..., base_url: https://openrouter.ai/api/v1, api_key_env: OPENROUTER_API_KEY}
 
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from bclust.functions import Answer, CallError, Context, Limits
 from udfs._sdk import api_key, call_error, checked_url, http_client, post, refused_parameter
+from udfs.providers._openai_batches import Batches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from udfs.providers import Chat
 
@@ -57,8 +59,9 @@ class Provider:
         self._settings = {k: v for k, v in asked.items() if v is not None}
         self._top_logprobs = top_logprobs
         self._limit_name = "max_tokens" if base_url else "max_completion_tokens"
-        self._dropped: set[str] = set()
+        self.dropped: set[str] = set()
         self._client: Any = None
+        self.batches = Batches(self)
         self.limits = Limits(max_concurrency=64)
 
     def identity(self) -> dict[str, Any]:
@@ -69,29 +72,43 @@ class Provider:
         """Ask once. Raises CallError."""
         import openai
 
-        optional = self._optional(chat)
-        sent = {k: v for k, v in optional.items() if k not in self._dropped}
-        body = {"model": self._model, "messages": chat.messages, **sent}
+        dropped = frozenset(self.dropped)
         try:
-            response = await post(self._connected(), "/chat/completions", body)
+            response = await post(self.connected(), "/chat/completions", self.body(chat, dropped))
         except openai.APIError as error:
-            refused = refused_parameter(error, sent)
-            if refused is None:
-                raise call_error(error, model=self._model, variable=self._variable) from error
-            self._adapt(refused)
-            raise CallError(f"{self._model} does not take {refused}", retry=True, after=0.001) from error
+            raise self.explained(error, self.optional(chat, dropped)) from error
+        return self.answer(response, chat, dropped)
+
+    def body(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
+        """The request, without the parameters that are dropped."""
+        return {"model": self._model, "messages": chat.messages, **self.optional(chat, dropped)}
+
+    def answer(self, response: Mapping[str, Any], chat: Chat, dropped: Collection[str]) -> Answer:
+        """The answer in a response to such a request. Raises CallError for one that is none."""
+        missed = {k: v for k, v in self._wished(chat, dropped).items() if k in dropped and k not in _SWAPPED}
         try:
-            return _answer(response, {k: v for k, v in optional.items() if k in self._dropped and k not in _SWAPPED})
+            return _answer(response, missed)
         except (LookupError, TypeError, AttributeError) as error:
             raise CallError(f"malformed answer: no chat completion ({type(error).__name__}: {error})", retry=True) from error
 
-    def _optional(self, chat: Chat) -> dict[str, Any]:
-        """The parameters that a model may refuse."""
+    def explained(self, error: Exception, sent: Mapping[str, Any]) -> CallError:
+        """What an error means; where it refuses one of the optional parameters that were sent, none is sent from then on."""
+        refused = refused_parameter(error, sent)
+        if refused is None:
+            return call_error(error, model=self._model, variable=self._variable)
+        self._adapt(refused)
+        return CallError(f"{self._model} does not take {refused}", retry=True, after=0.001)
+
+    def optional(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
+        """The parameters that a model may refuse, without those that are dropped."""
+        return {k: v for k, v in self._wished(chat, dropped).items() if k not in dropped}
+
+    def _wished(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
         optional = dict(self._settings)
         if chat.temperature is not None:
             optional["temperature"] = chat.temperature
         if chat.max_tokens is not None:
-            optional[self._limit_name] = chat.max_tokens
+            optional[_SWAPPED[self._limit_name] if self._limit_name in dropped else self._limit_name] = chat.max_tokens
         if chat.logprobs:
             optional |= {"logprobs": True, "top_logprobs": self._top_logprobs}
         if "seed" in optional:
@@ -99,13 +116,12 @@ class Provider:
         return optional
 
     def _adapt(self, refused: str) -> None:
-        if refused in _SWAPPED and _SWAPPED[refused] not in self._dropped:
-            self._limit_name = _SWAPPED[refused]
-        self._dropped.add(refused)
+        self.dropped.add(refused)
         if refused in ("logprobs", "top_logprobs"):
-            self._dropped |= {"logprobs", "top_logprobs"}
+            self.dropped |= {"logprobs", "top_logprobs"}
 
-    def _connected(self) -> Any:
+    def connected(self) -> Any:
+        """The SDK's client. Raises CallError when there is no key."""
         if self._client is None:
             import openai
 

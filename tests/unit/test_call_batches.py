@@ -1,0 +1,552 @@
+"""Batches: sent once whatever happens, collected by whoever comes, at half the price. The real SDKs against a server here."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from bclust.call_batch_records import BatchRecords
+from bclust.call_limits import Budget
+from bclust.call_store import CallStore
+from bclust.calls import CallDesk, Progress, Summary
+from bclust.errors import BudgetError, FunctionError, StoreError
+from bclust.functions import Context, Function, load_functions
+from tests.conftest import ROOT
+from tests.functional.loopback import Behavior, Loopback
+
+KEY = "sk-planted-0123456789"
+FUNCTIONS: dict[str, Function] = {}
+QUICK = {"mode": "batch", "batch_poll_s": 0.03, "batch_grace_s": 1.5, "max_tokens": 20, "max_retries": 2}
+PRICES = {"usd_per_mtok_in": 10, "usd_per_mtok_out": 100}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def this_project() -> None:
+    """Other tests load the functions of other projects; here they are this one's."""
+    FUNCTIONS.update(load_functions(ROOT))
+
+
+class Study:
+    """One language model of the seed ``llms``, and builds that ask it."""
+
+    def __init__(self, folder: Path, provider: str) -> None:
+        self.folder, self.provider = folder, provider
+        self.env = {"LOOPBACK_KEY": KEY}
+        self.store = CallStore(folder / "calls.sqlite")
+        self.progress: list[Progress] = []
+        self.extra_rows: list[dict[str, Any]] = []
+
+    def row(self, server: Loopback, **settings: Any) -> dict[str, Any]:
+        url = server.url if self.provider == "openai" else server.anthropic_url
+        where = {"provider": self.provider, "model": "m", "base_url": url, "api_key_env": "LOOPBACK_KEY"}
+        return {"llm_id": "x", **where, **QUICK, **settings}
+
+    def desk(self, row: dict[str, Any], prompts: list[str], ids: list[str] | None = None) -> tuple[CallDesk, Callable[[], Any]]:
+        """A new build, which has looked up its questions once; and how to look up again."""
+        self.store.close()
+        self.store = CallStore(self.folder / "calls.sqlite")
+        desk = CallDesk(self.store, Context(self.folder, seeds={"llms": [row, *self.extra_rows]}, env=self.env))
+        function = FUNCTIONS["llm"]
+        assert function.signature is not None
+        nulls = [pa.nulls(len(prompts))] * (len(function.signature.parameters) - 2)
+        look_up = desk.arrow_function(function)
+
+        def answers() -> Any:
+            return look_up(pa.array(prompts), pa.array(ids or ["x"] * len(prompts)), *nulls).to_pylist()
+
+        answers()
+        return desk, answers
+
+    def build(
+        self, row: dict[str, Any], prompts: list[str], *, budget: Budget | None = None, stop_after: float | None = None,
+        leave: int = 0, ids: list[str] | None = None,
+    ) -> tuple[Summary, list[dict[str, Any]]]:  # fmt: skip
+        """Collect, call, replay; Ctrl-C after so many seconds, or when so many batches are submitted."""
+        desk, answers = self.desk(row, prompts, ids)
+        stop = threading.Event()
+
+        def show(progress: Progress) -> None:
+            self.progress.append(progress)
+            if leave and [b["state"] for b in self.open()].count("submitted") >= leave:
+                stop.set()
+
+        if stop_after is not None:
+            threading.Timer(stop_after, stop.set).start()
+        summary = desk.answer(on_event=show, stop=stop, budget=budget)
+        return summary, answers()
+
+    def open(self) -> list[dict[str, Any]]:
+        return BatchRecords(self.store).listed()
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def study(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Study]:
+    study = Study(tmp_path, request.param)
+    yield study
+    study.store.close()
+
+
+def questions(n: int, start: int = 0) -> list[str]:
+    return [f"question {i}" for i in range(start, start + n)]
+
+
+def texts(answers: list[dict[str, Any] | None]) -> list[str | None]:
+    return [a and a["text"] for a in answers]
+
+
+def each_once(server: Loopback, prompts: list[str]) -> bool:
+    return server.counts.accepted == Counter(prompts) and not server.counts.answered
+
+
+# --- sent, waited for, kept ----------------------------------------------------------------------------------------
+
+
+def test_questions_go_in_batches_of_the_size_asked_for_and_come_back_at_half_the_list_price(study: Study) -> None:
+    with Loopback(Behavior(key=KEY, batch_s=0.1)) as server:
+        summary, answers = study.build(study.row(server, batch_requests=4, **PRICES), questions(10))
+        assert each_once(server, questions(10))
+        assert [len(b.questions) for b in server.batches.made] == [4, 4, 2]
+    assert (summary.answered, summary.failed, summary.remaining, summary.waiting) == (10, 0, 0, 0)
+    assert all(a["text"] in ("Yes.", "No.") and a["error"] is None for a in answers)
+    assert [a["cost_usd"] for a in answers] == pytest.approx([(3 * 10 + 1 * 100) / 1e6 / 2] * 10)
+    assert summary.cost_usd == pytest.approx(sum(a["cost_usd"] for a in answers))
+    assert study.open() == []
+
+
+def test_an_answer_from_a_batch_serves_a_direct_call_and_the_reverse(study: Study) -> None:
+    with Loopback(Behavior()) as server:
+        study.build(study.row(server), questions(3))
+        direct, _ = study.build(study.row(server, mode="direct"), questions(5))
+        again, _ = study.build(study.row(server), questions(5))
+        assert (direct.answered, again.answered) == (2, 0)
+        assert server.counts.accepted == Counter(questions(3))
+        assert server.counts.answered == Counter(questions(2, 3))
+
+
+def test_system_message_sampling_and_usage_are_those_of_a_direct_call(study: Study) -> None:
+    with Loopback(Behavior()) as server:
+        _, [batched] = study.build(study.row(server, temperature=0.5, top_p=0.9), ["hello"])
+        [question] = server.batches.made[0].questions.values()
+        study.store.close()
+        (study.folder / "calls.sqlite").unlink()
+        _, [direct] = study.build(study.row(server, temperature=0.5, top_p=0.9, mode="direct"), ["hello"])
+        assert server.counts.bodies[-1] == question
+    unlike = ("latency_ms", "answered_at", "cost_usd")
+    assert {k: v for k, v in batched.items() if k not in unlike} == {k: v for k, v in direct.items() if k not in unlike}
+
+
+def test_nothing_is_sent_before_it_is_written_down(study: Study) -> None:
+    seen: list[tuple[str, int]] = []
+    with Loopback(Behavior(batch_hold_s=0.3, batch_late_s=0.3)) as server:
+        run = threading.Thread(target=lambda: study.build(study.row(server), questions(3)))
+        run.start()
+        while run.is_alive():
+            accepted = len(server.batches.made)
+            with sqlite3.connect(study.folder / "calls.sqlite") as con:
+                if con.execute("select 1 from sqlite_master where name = 'batches'").fetchone():
+                    for sent, remote in con.execute("select sent_at, remote_id from batches"):
+                        seen.append(("submitted" if remote else "sent" if sent else "prepared", accepted))
+            con.close()
+            time.sleep(0.01)
+    assert ("sent", 0) in seen
+    assert ("sent", 1) in seen
+    assert ("submitted", 0) not in seen
+    assert ("prepared", 1) not in seen
+
+
+# --- other processes -----------------------------------------------------------------------------------------------
+
+
+def test_a_stopped_build_leaves_its_batches_and_the_next_one_collects_them(study: Study) -> None:
+    with Loopback(Behavior(batch_s=60)) as server:
+        row = study.row(server, batch_requests=4)
+        first, _ = study.build(row, questions(10), leave=3)
+        assert (first.answered, first.remaining, first.waiting, first.interrupted) == (0, 10, 10, True)
+        assert [b["state"] for b in study.open()] == ["submitted"] * 3
+        server.batches.finish()
+        second, answers = study.build(row, questions(10))
+        assert (second.answered, second.waiting) == (10, 0)
+        assert None not in texts(answers)
+        assert each_once(server, questions(10))
+
+
+def test_a_build_that_needs_some_of_a_batch_and_more_collects_it_and_sends_only_the_rest(study: Study) -> None:
+    with Loopback(Behavior(batch_s=60)) as server:
+        study.build(study.row(server), questions(6), leave=1)
+        server.batches.finish()
+        summary, answers = study.build(study.row(server), questions(6, 3))
+        assert summary.answered == 6
+        assert None not in texts(answers)
+        assert each_once(server, questions(9))
+        again, _ = study.build(study.row(server), questions(9))
+        assert again.answered == 0, "what was not needed then was stored, too"
+
+
+def test_questions_in_an_open_batch_are_not_asked_directly_when_the_mode_changes(study: Study) -> None:
+    with Loopback(Behavior(batch_s=60)) as server:
+        study.build(study.row(server), questions(4), leave=1)
+        server.batches.finish()
+        summary, answers = study.build(study.row(server, mode="direct"), questions(6))
+        assert summary.answered == 6
+        assert None not in texts(answers)
+        assert server.counts.accepted == Counter(questions(4))
+        assert server.counts.answered == Counter(questions(2, 4))
+
+
+def test_a_renamed_language_model_collects_the_batches_of_its_old_name(study: Study) -> None:
+    with Loopback(Behavior(batch_s=60)) as server:
+        study.build(study.row(server), questions(4), leave=1)
+        server.batches.finish()
+        study.build(study.row(server, llm_id="renamed"), questions(4), ids=["renamed"] * 4)
+        assert each_once(server, questions(4))
+        assert study.open() == []
+
+
+def test_two_names_of_one_language_model_ask_each_question_once(study: Study) -> None:
+    with Loopback(Behavior(batch_s=0.3)) as server:
+        study.extra_rows = [study.row(server, llm_id="twin")]
+        summary, answers = study.build(study.row(server), questions(4) * 2, ids=["x"] * 4 + ["twin"] * 4)
+        assert each_once(server, questions(4))
+        assert summary.answered == 4
+        assert None not in texts(answers)
+
+
+def test_a_second_process_waits_while_another_works_on_the_batches_and_says_so(study: Study) -> None:
+    other = BatchRecords(study.store)
+    assert other.enter()
+    with Loopback() as server:
+        waiting, _ = study.build(study.row(server), questions(2), stop_after=0.4)
+        assert (waiting.answered, waiting.remaining, server.counts.looks) == (0, 2, 0)
+        assert "works on the batches of this call store" in study.progress[-1].note
+        threading.Timer(0.3, other.leave).start()
+        summary, _ = study.build(study.row(server), questions(2))
+        assert summary.answered == 2
+
+
+# --- was it sent? --------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_whose_reply_was_lost_is_found_and_not_sent_again(study: Study) -> None:
+    with Loopback(Behavior(batch_lost_reply=True, batch_s=0.3)) as server:
+        summary, answers = study.build(study.row(server), questions(5))
+        assert summary.answered == 5
+        assert each_once(server, questions(5))
+    assert None not in texts(answers)
+
+
+def cut_off(study: Study, row: dict[str, Any], prompts: list[str], seconds_ago: float) -> None:
+    """What is on disk when a process dies just before, or while, it sends a batch."""
+    desk, _ = study.desk(row, prompts)
+    [(name, misses)] = desk._misses.items()
+    records = BatchRecords(study.store)
+    opened = records.prepare(desk._calls(name, misses), "")
+    records.sending(opened, "file-never")
+    with study.store.transaction() as con:
+        con.execute("update batches set sent_at = sent_at - ?", (int(seconds_ago * 1e6),))
+
+
+def test_a_batch_that_never_arrived_is_sent_anew_after_the_grace_and_not_before(study: Study) -> None:
+    with Loopback() as server:
+        row = study.row(server)
+        cut_off(study, row, questions(3), 0.0)
+        waiting, _ = study.build(row, questions(3), stop_after=0.5)
+        assert (waiting.answered, len(server.batches.made)) == (0, 0)
+        assert "may still be on its way" in study.progress[-1].note
+        summary, _ = study.build(row, questions(3))
+        assert summary.answered == 3
+        assert each_once(server, questions(3))
+
+
+def test_a_batch_of_the_same_size_that_is_another_s_is_neither_taken_for_ours_nor_stops_us(study: Study, tmp_path: Path) -> None:
+    with Loopback(Behavior(batch_s=60)) as server:
+        other = Study(tmp_path / "other", study.provider)
+        other.build(other.row(server), questions(3, 100), leave=1)
+        threading.Timer(0.5, server.batches.finish).start()
+        row = study.row(server)
+        cut_off(study, row, questions(3), 60.0)
+        summary, answers = study.build(row, questions(3))
+        assert (summary.answered, summary.failed) == (3, 0)
+        assert server.counts.accepted == Counter([*questions(3, 100), *questions(3)])
+        assert None not in texts(answers)
+        other.store.close()
+
+
+def test_a_message_batch_under_way_that_may_be_ours_is_waited_for(tmp_path: Path) -> None:
+    study, other = Study(tmp_path, "anthropic"), Study(tmp_path / "other", "anthropic")
+    with Loopback(Behavior(batch_s=60)) as server:
+        other.build(other.row(server), questions(3, 100), leave=1)
+        row = study.row(server)
+        cut_off(study, row, questions(3), 60.0)
+        summary, _ = study.build(row, questions(3), stop_after=0.6)
+        assert (summary.answered, len(server.batches.made)) == (0, 1)
+        assert "its end will tell" in study.progress[-1].note
+    other.store.close()
+    study.store.close()
+
+
+def test_a_batch_that_was_only_prepared_is_dissolved(study: Study) -> None:
+    with Loopback() as server:
+        row = study.row(server)
+        desk, _ = study.desk(row, questions(3))
+        [(name, misses)] = desk._misses.items()
+        BatchRecords(study.store).prepare(desk._calls(name, misses), "")
+        assert [b["state"] for b in study.open()] == ["prepared"]
+        study.build(row, questions(3))
+        assert each_once(server, questions(3))
+
+
+def test_a_question_is_in_one_open_batch_at_most(study: Study) -> None:
+    with Loopback() as server:
+        desk, _ = study.desk(study.row(server), questions(3))
+        [(name, misses)] = desk._misses.items()
+        records = BatchRecords(study.store)
+        records.prepare(desk._calls(name, misses), "")
+        with pytest.raises(StoreError, match="UNIQUE"):
+            records.prepare(desk._calls(name, misses)[:1], "")
+
+
+# --- what does not go well -----------------------------------------------------------------------------------------
+
+
+def test_expired_and_failed_questions_are_failures_that_the_next_build_asks_in_a_new_batch(study: Study) -> None:
+    with Loopback(Behavior(batch_expired_share=0.3, batch_errored_share=0.2)) as server:
+        first, answers = study.build(study.row(server), questions(40))
+        failed = [q for q, a in zip(questions(40), answers, strict=True) if a["error"]]
+        assert 0 < len(failed) == first.failed < 40
+        assert first.answered == 40 - len(failed)
+        said = " ".join(a["error"] or "" for a in answers)
+        assert "expired" in said
+        assert "error" in said
+        study.build(study.row(server), questions(40))
+        assert server.counts.accepted == Counter(questions(40)) + Counter(failed)
+        server.behavior.batch_expired_share = server.behavior.batch_errored_share = 0.0
+        _, answers = study.build(study.row(server), questions(40))
+        assert None not in texts(answers)
+
+
+def test_an_unreadable_line_of_results_is_a_visible_failure_of_one_question(study: Study) -> None:
+    with Loopback(Behavior(batch_garbled=1)) as server:
+        summary, answers = study.build(study.row(server), questions(5))
+    assert (summary.answered, summary.failed) == (4, 1)
+    assert [a["error"] for a in answers if a["error"]] == ["the batch ended without a readable answer to this question"]
+
+
+def test_a_parameter_that_the_model_refuses_is_left_out_of_the_next_batch_and_the_answers_say_so(study: Study) -> None:
+    with Loopback(Behavior(refuses=("temperature",))) as server:
+        summary, answers = study.build(study.row(server, temperature=0.5), questions(3))
+        assert len(server.batches.made) == 2
+    assert (summary.answered, summary.failed) == (3, 0)
+    assert {a["detail"] for a in answers} == {json.dumps({"dropped": {"temperature": 0.5}})}
+
+
+def test_a_wrong_key_fails_the_lane_and_names_the_variable_and_the_right_one_collects(study: Study) -> None:
+    with Loopback(Behavior(batch_s=60)) as server:
+        study.build(study.row(server), questions(3), leave=1)
+        server.batches.finish()
+        server.behavior.key = "another-key-entirely"
+        summary, answers = study.build(study.row(server), questions(5))
+        assert all("HTTP 401" in a["error"] and "LOOPBACK_KEY" in a["error"] for a in answers)
+        assert (summary.failed, len(study.open())) == (5, 1)
+        server.behavior.key = KEY
+        study.build(study.row(server), questions(5))
+        assert each_once(server, questions(5))
+
+
+def test_a_refused_batch_fails_its_questions_with_the_server_s_words(study: Study) -> None:
+    with Loopback(Behavior(batch_refusal=400)) as server:
+        summary, answers = study.build(study.row(server), questions(3))
+    assert summary.failed == 3
+    assert {a["error"] for a in answers} == {"HTTP 400: this batch is refused"}
+    assert study.open() == []
+
+
+def test_a_server_that_asks_to_wait_gets_the_batch_later(study: Study) -> None:
+    with Loopback(Behavior(batch_refusal=429)) as server:
+        threading.Timer(0.5, lambda: setattr(server.behavior, "batch_refusal", None)).start()
+        summary, _ = study.build(study.row(server), questions(3))
+        assert each_once(server, questions(3))
+    assert (summary.answered, summary.failed) == (3, 0)
+    assert summary.retries > 0
+
+
+def test_a_server_without_batches_is_said(study: Study) -> None:
+    with Loopback(Behavior(batches=False)) as server:
+        _, answers = study.build(study.row(server), questions(2))
+    assert all("takes no batches" in a["error"] and "leave out mode: batch" in a["error"] for a in answers)
+
+
+def test_a_full_queue_is_waited_for_with_smaller_batches(tmp_path: Path) -> None:
+    study = Study(tmp_path, "openai")
+    with Loopback(Behavior(batch_queue=4, batch_s=0.1)) as server:
+        summary, answers = study.build(study.row(server), questions(10))
+        assert each_once(server, questions(10))
+    assert (summary.answered, summary.failed) == (10, 0)
+    assert None not in texts(answers)
+    study.store.close()
+
+
+def test_an_unknown_model_is_the_server_s_message_on_every_question(tmp_path: Path) -> None:
+    study = Study(tmp_path, "openai")
+    with Loopback(Behavior(models=("other",))) as server:
+        _, answers = study.build(study.row(server), questions(3))
+    assert all("is not supported by the Batch API" in a["error"] for a in answers)
+    study.store.close()
+
+
+def test_a_batch_that_the_server_no_longer_shows_stays_open_until_it_is_given_up(study: Study) -> None:
+    with Loopback(Behavior(batch_s=60)) as server:
+        study.build(study.row(server), questions(3), leave=1)
+        server.batches.made.clear()
+        server.batches.finish()
+        summary, answers = study.build(study.row(server), questions(5))
+        [opened] = study.open()
+        assert (summary.answered, summary.failed) == (2, 3)
+        assert all(f"bclust calls forget-batch {opened['server_id']}" in a["error"] for a in answers[:3])
+        assert server.counts.accepted[questions(1)[0]] == 1
+        assert BatchRecords(study.store).forget(opened["server_id"]) == 3
+        summary, answers = study.build(study.row(server), questions(5))
+        assert None not in texts(answers)
+    with pytest.raises(StoreError, match="no open batch"):
+        BatchRecords(study.store).forget("batch_nonsense")
+
+
+# --- money ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_estimate_is_half_the_direct_one_and_leaves_out_what_waits(study: Study) -> None:
+    with Loopback(Behavior(batch_s=60)) as server:
+        direct, _ = study.desk(study.row(server, mode="direct", **PRICES), questions(8))
+        batched, _ = study.desk(study.row(server, **PRICES), questions(8))
+        [whole], [half] = direct.estimate(), batched.estimate()
+        assert half.cost_usd == pytest.approx((whole.cost_usd or 0) / 2)
+        assert (half.new, half.waiting) == (8, 0)
+        study.build(study.row(server, **PRICES), questions(5), leave=1)
+        desk, _ = study.desk(study.row(server, **PRICES), questions(8))
+        [left] = desk.estimate()
+        assert (left.new, left.waiting) == (3, 5)
+        assert left.cost_usd == pytest.approx((half.cost_usd or 0) * 3 / 8)
+
+
+def test_a_maximal_number_of_calls_cuts_the_batch(study: Study) -> None:
+    with Loopback() as server:
+        summary, _ = study.build(study.row(server), questions(10), budget=Budget(max_calls=4))
+        assert server.counts.accepted == Counter(questions(4))
+    assert (summary.answered, summary.remaining, summary.exhausted) == (4, 6, True)
+
+
+def test_a_maximal_cost_is_never_passed_and_what_is_released_is_used(study: Study) -> None:
+    with Loopback() as server:
+        row = study.row(server, usd_per_mtok_in=1000, usd_per_mtok_out=1000)
+        desk, _ = study.desk(row, questions(1))
+        bound = desk._lane(("llm", "x")).estimate(next(iter(desk._misses["llm", "x"].values()))).cost_usd
+        assert bound is not None
+        most = 4.5 * bound
+        summary, _ = study.build(row, questions(60), budget=Budget(max_cost=most))
+        cost = 4 * 1000 / 1e6 / 2  # of an answer: three tokens of a question, one of an answer
+        assert server.counts.accepted.total() * cost <= most < summary.cost_usd + bound + cost
+        assert len(server.batches.made) > 1, "answers cost less than their bounds"
+    assert summary.exhausted
+    assert summary.cost_usd == pytest.approx(summary.answered * cost)
+
+
+def test_what_an_open_batch_may_cost_is_spent_for_the_build_that_leaves_it_and_holds_up_no_other_lane(study: Study) -> None:
+    with Loopback(Behavior(batch_s=60, key=KEY)) as server, Loopback(Behavior(latency_ms=(20, 20))) as another:
+        row = study.row(server, usd_per_mtok_in=1000, usd_per_mtok_out=1000)
+        desk, _ = study.desk(row, questions(1))
+        bound = desk._lane(("llm", "x")).estimate(next(iter(desk._misses["llm", "x"].values()))).cost_usd
+        assert bound is not None
+        study.extra_rows = [study.row(another, llm_id="direct", mode="direct", usd_per_mtok_in=1000, usd_per_mtok_out=1000)]
+
+        def lock_out() -> None:
+            while not server.batches.made:
+                time.sleep(0.01)
+            time.sleep(0.2)  # until its name is written down
+            server.behavior.key = "another-key-entirely"
+
+        threading.Thread(target=lock_out, daemon=True).start()
+        budget = Budget(max_cost=6.5 * bound)  # the batch may cost four, a direct call two
+        ids = ["x"] * 4 + ["direct"] * 40
+        summary, _ = study.build(row, questions(44), ids=ids, budget=budget, stop_after=20)
+        assert each_once(server, questions(4))
+        assert len(study.open()) == 1
+    assert summary.seconds < 15
+    assert summary.exhausted
+    assert 4 * bound < budget.cost <= 6.5 * bound
+    assert budget.reserved == pytest.approx(0)
+
+
+def test_a_refused_batch_takes_nothing_from_the_budget(study: Study) -> None:
+    with Loopback(Behavior(batch_refusal=400)) as server:
+        budget = Budget(max_calls=10, max_cost=1.0)
+        study.build(study.row(server, **PRICES), questions(3), budget=budget)
+    assert (budget.calls, budget.cost, budget.reserved) == (0, 0.0, 0.0)
+
+
+def test_without_a_price_a_maximal_cost_cannot_be_kept_and_nothing_is_sent(study: Study) -> None:
+    with Loopback() as server, pytest.raises(BudgetError, match="unknown"):
+        study.build(study.row(server), questions(3), budget=Budget(max_cost=1.0))
+    assert server.counts.looks == 0
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mode": "bach"}, "unknown mode 'bach'.*did you mean batch"),
+        ({"batch_pol_s": 1}, "unknown setting batch_pol_s.*did you mean batch_poll_s"),
+        ({"batch_poll_s": "often"}, "batch_poll_s must be a number"),
+        ({"batch_requests": 0}, "batch_requests must be a number of at least 1"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_said_with_what_was_meant(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    study = Study(tmp_path, "openai")
+    with Loopback() as server, pytest.raises(FunctionError) as error:
+        study.build(study.row(server, **settings), questions(1))
+    study.store.close()
+    assert re.search(message, str(error.value).replace("\n", " "))
+
+
+def test_a_provider_without_batches_says_so(tmp_path: Path) -> None:
+    study = Study(tmp_path, "openai")
+    with pytest.raises(FunctionError, match="the provider transformers takes no batches"):
+        study.build({"llm_id": "x", "provider": "transformers", "model": "tiny", "mode": "batch"}, questions(1))
+    study.store.close()
+
+
+def test_progress_says_how_many_batches_and_questions_wait(study: Study) -> None:
+    with Loopback(Behavior(batch_s=0.5)) as server:
+        study.build(study.row(server, batch_requests=2), questions(5))
+    most = max(study.progress, key=lambda p: p.open_batches)
+    assert (most.open_batches, most.questions_there, most.done, most.total) == (3, 5, 0, 5)
+    assert (study.progress[-1].open_batches, study.progress[-1].done) == (0, 5)
+
+
+def test_a_store_that_never_had_a_batch_can_be_read_and_has_none(tmp_path: Path) -> None:
+    CallStore(tmp_path / "calls.sqlite").close()
+    with CallStore(tmp_path / "calls.sqlite", read_only=True) as store:
+        records = BatchRecords(store)
+        assert (records.listed(), records.open(), records.holding([b"key"])) == ([], [], {})
+    with CallStore(tmp_path / "missing.sqlite", read_only=True) as store:
+        assert BatchRecords(store).listed() == []
+
+
+def test_a_key_echoed_by_the_server_is_stored_nowhere(study: Study) -> None:
+    with Loopback(Behavior(says=f"the key is {KEY}", batch_errored_share=0.3, batch_s=0.2)) as server:
+        _, answers = study.build(study.row(server), questions(8))
+    assert "[secret]" in repr(answers)
+    assert KEY not in repr(answers)
+    study.store.close()
+    for path in study.folder.iterdir():
+        assert KEY.encode() not in path.read_bytes(), path.name
