@@ -10,15 +10,17 @@ installed into an environment of its own on first use (installing is not timed) 
 * kura, BERTopic: group the answers, name each group. equal: k-means, as many groups and names on both sides. shipped: BERTopic
   groups by HDBSCAN; kura also summarises every answer and groups groups. (kura's default of a group for ten answers is not
   used: it picks the examples for contrast in a time that grows with answers x groups, minutes for 2,000 answers.)
-* StringSight: group, name, compare the language models. It asks about each answer that its HDBSCAN leaves out. shipped: it also extracts behaviors from every answer.
+* StringSight: group, name, compare the language models. It also asks which group each answer belongs to that its HDBSCAN left
+  out. shipped: it extracts behaviors from every answer first.
 * seed: what the earlier system did to answers, as plain scikit-learn with its settings: four clusterings, three names per
   cluster one after the other, Ward's tree, t-SNE.
 
-Both sides are commands in fresh processes, from start to exit, which take turns; `seconds` are those of the command, and in
-brackets without the start and the imports (of ours, only those on use remain in it). Ours starts from stored answers and vectors, and each build ends with a published
-warehouse and its data tests. A ratio is the peer's seconds over ours, above 1 where bclust is faster; the median of the pairs
-counts. The row "everything" is bclust alone: three names per cluster, judged on unseen members, two clusterings, tree, map,
-paired differences. The last line is JSON: for each peer its ratio on equal work, null where it could not be installed or run.
+Both sides are commands in fresh processes, from start to exit, which take turns. `seconds` are those of the command; in
+brackets those without the start and the imports (ours imports on use, so some remain in it), and `inside` is their ratio. Ours
+starts from stored answers and vectors, and each build ends with data tests and a published warehouse. A ratio is the peer's
+seconds over ours, above 1 where bclust is faster; the median of the pairs counts. The row "everything" is bclust alone: three
+names per cluster, judged on unseen members, two clusterings, tree, map, paired differences. The last line is JSON: for each
+peer its ratio on equal work, null where it could not be installed or run.
 """
 
 from __future__ import annotations
