@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import urllib.request
@@ -37,10 +38,24 @@ def requests(url: str) -> int:
         return int(json.loads(answer.read())["requests"])
 
 
-def last_json(command: list[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> dict[str, Any]:
-    """Run a command; the last line that is a JSON object. Raises RuntimeError, with the end of what it said, if it fails."""
+def children_cpu() -> float:
+    """Processor seconds of all processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def last_json(
+    command: list[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None, limit_s: float | None = None
+) -> dict[str, Any]:
+    """Run a command; the last line that is a JSON object.
+
+    Raises RuntimeError, with the end of what it said, if it fails or takes longer than ``limit_s``.
+    """
     merged = os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {})
-    outcome = subprocess.run(command, env=merged, cwd=cwd, capture_output=True, text=True, check=False)
+    try:
+        outcome = subprocess.run(command, env=merged, cwd=cwd, capture_output=True, text=True, check=False, timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"not done after {limit_s:.0f} s") from None
     if outcome.returncode:
         raise RuntimeError(outcome.stderr[-2000:])
     lines = [line for line in outcome.stdout.splitlines() if line.startswith("{")]

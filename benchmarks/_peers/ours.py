@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks._processes import ROOT, requests
+from benchmarks._processes import ROOT, children_cpu, requests
 from benchmarks._vectors import labelled_statements
 
 if TYPE_CHECKING:
@@ -34,10 +34,11 @@ class Build:
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of all commands, of which ``inside`` after Python had started; requests at the server."""
+    """Seconds of all commands, of which ``inside`` after Python had started; processor seconds; requests at the server."""
 
     seconds: float
     inside: float
+    cpu: float
     calls: int
 
 
@@ -96,14 +97,14 @@ class Study:
         copy = self._home.with_name("copy")
         shutil.copytree(self._home, copy, symlinks=True)
         try:
-            before, seconds, inside = requests(self._url), 0.0, 0.0
+            before, cpu, seconds, inside = requests(self._url), children_cpu(), 0.0, 0.0
             for build in builds:
                 self._settle(copy, build)
                 began = time.perf_counter()
                 _bclust(copy, "build", "--yes", "--select", build.select)
                 seconds += time.perf_counter() - began
                 inside += json.loads((copy / "target" / "run_results.json").read_text(encoding="utf-8"))["elapsed_time"]
-            return Measured(seconds, inside, requests(self._url) - before)
+            return Measured(seconds, inside, children_cpu() - cpu, requests(self._url) - before)
         finally:
             shutil.rmtree(copy)
 

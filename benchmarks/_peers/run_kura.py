@@ -1,8 +1,7 @@
 """kura, in its own environment: run by benchmarks/peers.py with one argument, JSON {folder, url, mode, n_clusters}.
 
 mode "equal": the answers stand for their summaries; base clusters are found and named, as many as ours. mode "shipped": every
-answer is summarised first, and clusters of clusters are made and named until ten are left. Its default of one cluster for ten
-answers is not used: numpy.random.choice over its objects, once per cluster, then takes minutes for 2,000 answers.
+answer is summarised first, and clusters of clusters are made and named until ten are left.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ async def work(answers: list[dict[str, Any]], vectors: np.ndarray) -> dict[str, 
             )
             for i, answer in enumerate(answers)
         ]
-        summaries = await summarise_conversations(conversations, model=SummaryModel(model=LLM, max_concurrent_requests=64))
+        summaries = await summarise_conversations(conversations, model=SummaryModel(model=LLM))
         steps["summaries"] = time.perf_counter() - started
     else:
         summaries = [
@@ -86,12 +85,12 @@ async def work(answers: list[dict[str, Any]], vectors: np.ndarray) -> dict[str, 
         summaries,
         embedding_model=GivenVectors(vectors),
         clustering_method=KmeansClusteringModel(len(answers) / settings["n_clusters"]),
-        clustering_model=ClusterDescriptionModel(model=LLM, max_concurrent_requests=64),
+        clustering_model=ClusterDescriptionModel(model=LLM),
     )
     steps["clusters and names"] = time.perf_counter() - between
     if shipped:
         between = time.perf_counter()
-        tree = MetaClusterModel(model=LLM, max_concurrent_requests=64, embedding_model=OpenAIEmbeddingModel())
+        tree = MetaClusterModel(model=LLM, embedding_model=OpenAIEmbeddingModel())
         await reduce_clusters_from_base_clusters(clusters, model=tree)
         steps["clusters of clusters"] = time.perf_counter() - between
     seconds = time.perf_counter() - started

@@ -63,13 +63,13 @@ def _required(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _value(rule: dict[str, Any], prompt: str, name: str) -> Any:
-    """A value that fits a property's schema; where the prompt lists what may be answered, one of these."""
+    """A value that fits a property's schema; where the prompt lists what may be answered, twice or more, one of these."""
     if rule.get("type") == "array":
         return [_name(prompt, name, str(i)) for i in range(3)]
     if rule.get("type") in ("integer", "number"):
         return rule.get("minimum", 1)
     allowed = re.findall(rf"<{name}>(.+?)</{name}>", prompt)
-    return allowed[int(_draw(prompt, name) * len(allowed))] if allowed else _name(prompt, name)
+    return allowed[int(_draw(prompt, name) * len(allowed))] if len(allowed) > 1 else _name(prompt, name)
 
 
 if __name__ == "__main__":
