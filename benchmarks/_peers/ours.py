@@ -128,7 +128,7 @@ def _minilm() -> str:
 
 
 def _write_statements(folder: Path, data: Path | None, statements: int) -> None:
-    behaviors = 40
+    behaviors = 40 if data else len(list((ROOT / "seeds" / "statements").glob("*.jsonl")))
     texts, labels = labelled_statements(data, behaviors, -(-statements // behaviors))
     shutil.rmtree(folder)
     folder.mkdir()
