@@ -16,6 +16,11 @@ BIN := .venv/bin
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,png,dev]'
 	touch $@ .venv/demo
 
+# And with what benchmarks compare with.
+.venv/bench: .venv/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	touch $@ .venv/dev .venv/demo
+
 demo: .venv/demo
 	$(BIN)/bclust build --target demo
 	$(BIN)/bclust report --target demo --export report.html
@@ -45,8 +50,9 @@ docs: .venv/dev
 report: .venv/demo
 	$(BIN)/bclust report
 
-bench: .venv/dev
-	for name in benchmarks/*.py; do $(BIN)/python $$name --quick || exit 1; done
+# The benchmarks; their peers are installed by peers.py itself, into environments of their own.
+bench: .venv/bench
+	for name in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do $(BIN)/python $$name --quick || exit 1; done
 
 clean:
 	rm -rf .venv target build dist

@@ -69,7 +69,10 @@ _WORDS = {
 }
 
 
-class _Loader(yaml.SafeLoader):
+_SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, 30 times faster
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc, valid-type] # libyaml's, where PyYAML was built with it
     path: Path
 
     def construct_section(self, node: yaml.MappingNode) -> Section:

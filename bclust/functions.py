@@ -14,6 +14,7 @@ The type FITTED is a value passed by reference: Python sees a dict of numpy arra
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib
 import inspect
@@ -482,10 +483,16 @@ def source_hash(path: Path, uses: Iterable[str] = ()) -> str:
         name = file.relative_to(folder).as_posix()
         if name in seen or not file.is_file():
             continue
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        todo.extend(_project_imports(tree, folder))
-        seen[name] = ast.dump(_without_docstrings(tree))
+        imports, seen[name] = _code(file.read_text(encoding="utf-8"), folder)
+        todo.extend(imports)
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def _code(text: str, folder: Path) -> tuple[list[Path], str]:
+    """Which project files a file imports, and what it does; functions share many files."""
+    tree = ast.parse(text)
+    return _project_imports(tree, folder), ast.dump(_without_docstrings(tree))
 
 
 def _project_imports(tree: ast.AST, folder: Path) -> list[Path]:

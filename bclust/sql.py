@@ -76,6 +76,7 @@ class Analysis:
     canonical: str
 
 
+@lru_cache(maxsize=512)
 def analyse(text: str, where: Location) -> Analysis:
     """Parse one SELECT. Raises ProjectError with file:line for what cannot be parsed or is not one SELECT."""
     tree = parse(text, where)

@@ -33,9 +33,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks._processes import last_json, server  # noqa: E402 - found by the line above
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 CONNECTIONS = 64
 MAX_TOKENS = 16
 INSPECT = """
@@ -54,19 +59,6 @@ seconds = time.perf_counter() - began
 assert log.status == "success", log.error
 print(json.dumps({"seconds": seconds, "answered": len(log.samples)}))
 """
-
-
-@contextlib.contextmanager
-def server(**behavior: Any) -> Iterator[str]:
-    """The loopback server in a process of its own; yields its base_url."""
-    script = ROOT / "tests" / "functional" / "loopback.py"
-    process = subprocess.Popen([sys.executable, str(script), json.dumps(behavior)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
-    finally:
-        process.kill()
-        process.wait()
 
 
 # --- what is measured, each in a process of its own ------------------------------------------------------------
@@ -187,16 +179,7 @@ def peak_mib(*, reset: bool = False) -> float:
 
 def fresh(kind: str, *arguments: Any) -> dict[str, Any]:
     """Measure in a process of its own."""
-    return _last_json([sys.executable, str(Path(__file__)), "--one", json.dumps([kind, *arguments])])
-
-
-def _last_json(command: list[str]) -> dict[str, Any]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    outcome = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if outcome.returncode:
-        raise RuntimeError(outcome.stderr[-2000:])
-    found: dict[str, Any] = json.loads(outcome.stdout.splitlines()[-1])
-    return found
+    return last_json([sys.executable, str(Path(__file__)), "--one", json.dumps([kind, *arguments])], ONE_THREAD)
 
 
 def against_sdk(n: int, pairs: int, keep: int, **behavior: Any) -> float:
@@ -237,7 +220,8 @@ def against_inspect(n: int, pairs: int, python: str) -> float | None:
     with server(latency_ms=[100, 200]) as url:
         for _ in range(pairs):
             with tempfile.TemporaryDirectory() as logs:
-                theirs = _complete(_last_json([python, "-c", INSPECT, str(n), str(CONNECTIONS), url, logs]), n)["seconds"]
+                command = [python, "-c", INSPECT, str(n), str(CONNECTIONS), url, logs]
+                theirs = _complete(last_json(command, ONE_THREAD), n)["seconds"]
             ours = _complete(fresh("ours", n, CONNECTIONS, url, 1), n)["seconds"]
             ratios.append(theirs / ours)
             print(f"  ours {n / ours:6.0f} /s   inspect {n / theirs:6.0f} /s   ratio {ratios[-1]:.2f}", flush=True)

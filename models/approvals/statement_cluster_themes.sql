@@ -45,7 +45,7 @@ select
     -- the columns of response_cluster_themes; a cluster of statements holds no responses
     null::varchar as response_theme,
     null::varchar as interaction_theme,
-    case when s.name is not null then getvariable('themes_llm') else 'keywords' end as theme_source,
+    case when s.name is not null then getvariable('themes_llm')::varchar else 'keywords' end as theme_source,
     s.error as theme_error,
     j.validity.auc as theme_validity,
     j.validity.low as validity_low,

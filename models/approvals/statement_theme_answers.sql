@@ -1,7 +1,7 @@
 -- What the language model for themes calls each cluster of statements, asked with its members and with its neighbor's.
 with kinds as (
     select unnest(['statement']) as kind
-    where getvariable('themes_llm') in (select llm_id from llms)
+    where getvariable('themes_llm')::varchar in (select llm_id from llms)
 ),
 
 texts as (
@@ -33,7 +33,7 @@ answered as (
     select
         *,
         llm(
-            prompt, getvariable('themes_llm'), system := getvariable('theme_system_message'), sample := 0,
+            prompt, getvariable('themes_llm')::varchar, system := getvariable('theme_system_message'), sample := 0,
             temperature := getvariable('theme_temperature'), max_tokens := getvariable('theme_max_tokens'),
             truth := { task: 'themes', texts: texts, others: others }
         ) as answer

@@ -3,7 +3,7 @@ with answered as (
     select
         clustering, cluster_id, kind,
         llm(
-            prompt, getvariable('themes_llm'), system := getvariable('theme_system_message'), sample := 1,
+            prompt, getvariable('themes_llm')::varchar, system := getvariable('theme_system_message'), sample := 1,
             temperature := getvariable('theme_temperature'), max_tokens := getvariable('theme_max_tokens'),
             truth := { task: 'themes', texts: texts, others: others }
         ) as answer

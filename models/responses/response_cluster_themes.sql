@@ -44,7 +44,7 @@ select
     coalesce(s.name, w.statement_theme) as statement_theme,
     coalesce(r.name, w.response_theme) as response_theme,
     coalesce(i.name, w.interaction_theme) as interaction_theme,
-    case when r.name is not null then getvariable('themes_llm') else 'keywords' end as theme_source,
+    case when r.name is not null then getvariable('themes_llm')::varchar else 'keywords' end as theme_source,
     nullif(concat_ws('; ', 'statement: ' || s.error, 'response: ' || r.error, 'interaction: ' || i.error), '') as theme_error,
     j.validity.auc as theme_validity,
     j.validity.low as validity_low,

@@ -1,7 +1,7 @@
 -- What the language model for themes calls each cluster of responses, asked with its members and with its neighbor's.
 with kinds as (
-    select unnest(['statement', 'response', 'interaction']) as kind
-    where getvariable('themes_llm') in (select llm_id from llms)
+    select unnest(getvariable('theme_kinds')) as kind
+    where getvariable('themes_llm')::varchar in (select llm_id from llms)
 ),
 
 texts as (
@@ -37,7 +37,7 @@ answered as (
     select
         *,
         llm(
-            prompt, getvariable('themes_llm'), system := getvariable('theme_system_message'), sample := 0,
+            prompt, getvariable('themes_llm')::varchar, system := getvariable('theme_system_message'), sample := 0,
             temperature := getvariable('theme_temperature'), max_tokens := getvariable('theme_max_tokens'),
             truth := { task: 'themes', texts: texts, others: others }
         ) as answer

@@ -3,7 +3,7 @@ with themes as (
     select a.clustering, a.cluster_id, coalesce(a.theme, r.theme) as theme
     from response_theme_answers as a
     left join response_theme_retries as r using (clustering, cluster_id, kind)
-    where a.kind = 'interaction' and getvariable('judge_llm') in (select llm_id from llms)
+    where a.kind = 'interaction' and getvariable('judge_llm')::varchar in (select llm_id from llms)
 ),
 
 questions as (
@@ -21,7 +21,7 @@ answered as (
     select
         *,
         llm(
-            prompt, getvariable('judge_llm'), temperature := 0.0, logprobs := true,
+            prompt, getvariable('judge_llm')::varchar, temperature := 0.0, logprobs := true,
             truth := { task: 'judge', theme: theme, text: text }
         ) as answer
     from questions

@@ -54,6 +54,24 @@ def test_select_approvals_on_an_empty_warehouse_builds_what_approvals_needs_and_
         }
 
 
+@pytest.mark.parametrize(
+    ("settings", "named", "calls"),
+    [("themes_llm: null, judge_llm: null", 0, 0), ("theme_kinds: [response], judge_llm: null", 20, 20)],
+)
+def test_clusters_without_a_namer_go_by_their_words_and_names_cost_a_call_for_each_kind_that_is_wanted(
+    tmp_path: Path, settings: str, named: int, calls: int
+) -> None:
+    bclust(tmp_path, "init", "x")
+    outcome = bclust(tmp_path / "x", "build", "--select", "response_cluster_themes", "--vars", f"{{{settings}}}")
+    assert outcome.returncode == 0, outcome.stderr
+    with open_published(tmp_path / "x" / "warehouse.duckdb") as warehouse:
+        [counts] = warehouse.rows(
+            "select count(*) as n, count(*) filter (theme_source = 'namer') as named, count(response_theme) as themes, "
+            "count(theme_error) as errors, (select count(*) from response_theme_answers) as calls from response_cluster_themes"
+        )
+    assert counts == {"n": 20, "named": named, "themes": 20, "errors": 0, "calls": calls}
+
+
 def test_a_second_build_prints_no_new_calls_and_reuses_every_node(starter: Path) -> None:
     outcome = bclust(starter, "build")
     last = next(line for line in outcome.stderr.splitlines() if line.startswith("Done."))
