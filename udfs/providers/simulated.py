@@ -238,7 +238,7 @@ def _themes(_: Mapping[str, Any], chat: Chat, truth: Mapping[str, Any], __: Call
     """A name made of the words that most of the texts share, and few of the others (``truth.others``)."""
     texts = truth.get("texts") or _listed_texts(chat.prompt)
     shared = Counter(word for text in texts for word in set(_content_words(text)))
-    shared.subtract(word for text in truth.get("others", []) for word in set(_content_words(text)))
+    shared.subtract(word for text in truth.get("others") or () for word in set(_content_words(text)))
     ranked = sorted(shared.items(), key=lambda item: (-item[1], item[0]))
     words = [word for word, count in ranked if count > 0][:3]
     if not words:
