@@ -85,7 +85,7 @@ def _repeated(
     resamples: int,
     random_state: int,
 ) -> Stability | None:
-    """The stability of a clustering over at most ``_stability.MAX_ROWS`` seeded rows; None where there is nothing to compare."""
+    """The stability of a clustering over a bounded, seeded part of the rows; None where there is nothing to compare."""
     import numpy as np
 
     if resamples < 1 or len(np.unique(labels[labels >= 0])) < 2:
