@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import duckdb
 
-from bclust.errors import Interrupted, Location, WarehouseError
+from bclust.errors import BclustError, FunctionError, Interrupted, Location, WarehouseError
 from bclust.functions import Function, sql_type
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ class Warehouse:
             types = [sql_type(p.type) for p in function.signature.parameters]
             create: Any = self._con.create_function  # its stub knows nothing of Arrow functions
             create(
-                f"_{function.name}", self._guarded(arrow, len(types)), types, sql_type(function.signature.returns),
+                f"_{function.name}", self._guarded(function.name, arrow, len(types)), types, sql_type(function.signature.returns),
                 type="arrow", null_handling="special", side_effects=False,
             )  # fmt: skip
         # temporary, so that no published file refers to a function that its readers lack
@@ -244,14 +245,17 @@ class Warehouse:
             )
         )
 
-    def _guarded(self, arrow: Callable[..., Any], arity: int) -> Callable[..., Any]:
-        """DuckDB loses the cause of a function's error: keep the first one. It also counts parameters."""
+    def _guarded(self, name: str, arrow: Callable[..., Any], arity: int) -> Callable[..., Any]:
+        """DuckDB loses the cause of a function's error: keep the first one. It also counts parameters.
+
+        What a function raises without meaning to fails its table, as what it means to raise does.
+        """
 
         def guarded(*columns: Any) -> Any:
             try:
                 return arrow(*columns)
             except BaseException as error:
-                self._failure = self._failure or error
+                self._failure = self._failure or _said_by(name, error)
                 raise
 
         positional = inspect.Parameter.POSITIONAL_ONLY
@@ -408,6 +412,19 @@ def version() -> str:
 
 
 # --- errors ----------------------------------------------------------------------------------------------------
+
+
+def _said_by(function: str, error: BaseException) -> BaseException:
+    """A fault of a function as an error that names it and the line; interruptions, and errors meant for users, as they are."""
+    if isinstance(error, BclustError) or not isinstance(error, Exception):
+        return error
+    frames = traceback.extract_tb(error.__traceback__)
+    at = next((frame for frame in reversed(frames) if f"{os.sep}udfs{os.sep}" in frame.filename), frames[-1])
+    found = FunctionError(
+        f"the function {function} failed: {type(error).__name__}: {error}", where=Location(Path(at.filename), at.lineno)
+    )
+    found.__cause__ = error
+    return found
 
 
 def _open_error(error: duckdb.Error, path: Path | None) -> WarehouseError:

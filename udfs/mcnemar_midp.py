@@ -29,4 +29,5 @@ def mcnemar_midp(only_a: np.ndarray, only_b: np.ndarray) -> np.ndarray:
     fewer, n = np.minimum(only_a, only_b), only_a + only_b
     at = binom.pmf(fewer, n, 0.5)
     p: np.ndarray = np.where(only_a == only_b, 1 - at / 2, 2 * binom.cdf(fewer, n, 0.5) - at)
-    return np.where(n == 0, 1.0, p)
+    # below 1e-300 the two terms are rounded apart, and their difference may come out negative
+    return np.where(n == 0, 1.0, np.clip(p, 0.0, 1.0))

@@ -119,3 +119,27 @@ def test_an_unquoted_yes_in_a_text_column_is_explained(project: Project) -> None
     assert outcome.code == 2
     assert "llm_id is text, and YAML reads it as True" in outcome.err
     assert "bclust.yml:" in outcome.err
+
+
+def test_a_fault_in_a_function_fails_its_table_and_names_file_and_line(project: Project) -> None:
+    project.write(
+        {
+            "udfs/half.py": """
+                '''Halves.'''
+                from bclust.functions import scalar
+
+                @scalar("(x BIGINT) -> DOUBLE")
+                def half(x):
+                    '''Half of it.'''
+                    raise ValueError(f'no half of {x[0]}')
+            """,
+            "models/halves.sql": "select half(n) as h from counts",
+            "models/apart.sql": "select 1 as one",
+        }
+    )
+    outcome = project.run("build")
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err
+    assert "the function half failed: ValueError: no half of 3" in outcome.err
+    assert "half.py:7" in outcome.err
+    assert "OK      apart" in outcome.err

@@ -97,6 +97,12 @@ def test_mcnemar_midp_is_the_exact_test_less_half_of_what_was_seen(functions: di
         assert functions["mcnemar_midp"](np.array([a]), np.array([b]))[0] == pytest.approx(expected)
 
 
+def test_mcnemar_midp_is_a_probability_for_any_counts(functions: dict[str, Any]) -> None:
+    few, n = np.meshgrid(np.arange(40), np.arange(1000, 1200))
+    p = functions["mcnemar_midp"](few.ravel(), (n - few).ravel())
+    assert ((p >= 0) & (p <= 1)).all()  # at 1 against 1079 the formula alone gives -8e-323
+
+
 def test_mcnemar_midp_keeps_its_level(functions: dict[str, Any]) -> None:
     from scipy.stats import binom
 
