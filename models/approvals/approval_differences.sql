@@ -1,7 +1,8 @@
 -- In which behaviors two prompts, or two language models, part: paired decisions that show the behavior.
 with asked as (
     -- both wordings together: where one was refused the other decides, where they contradict each other nothing does
-    select statement_id, behavior, matching_answer, llm_id, prompt_type, prompt_name, avg(share order by wording) as share
+    -- (a sum of two is the same in any order, so none is asked for)
+    select statement_id, behavior, matching_answer, llm_id, prompt_type, prompt_name, avg(share) as share
     from approval_statements
     group by all
 ),
