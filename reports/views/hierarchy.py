@@ -77,16 +77,17 @@ def _quality(scope: Scope, kind: str) -> None:
     known = [
         (name, row.get(column))
         for name, column in (
-            ("silhouette", "silhouette"), ("stability on rows drawn anew (ARI)", "stability"), ("ARI with the behaviors", "ari"),
+            ("silhouette", "silhouette"), ("stability on rows drawn anew", "stability"), ("ARI with the behaviors", "ari"),
             ("NMI", "nmi"),
         )
     ]  # fmt: skip
     words = [f"{name} {value:.2f}" for name, value in known if value is not None]
     if row and row.get("share_unstable") is not None:
         unstable = round(row["share_unstable"] * row["n_clusters"])
-        words.append(f"{unstable} of them do not come back (column stability below 0.6)" if unstable else "all of them come back")
+        words.append(f"{unstable} of them do not come back (stability below 0.6)" if unstable else "all of them come back")
     if row:
-        st.caption(markdown(" · ".join([f"{row['n_clusters']} clusters by {row.get('algorithm') or scope.clustering}", *words])))
+        method = f"{row['n_clusters']} clusters by {row.get('algorithm') or scope.clustering}"
+        st.caption(markdown(" · ".join([method, *words]), width=None))
 
 
 def _themed(scope: Scope, kind: str) -> bool:
