@@ -244,6 +244,16 @@ def test_a_batch_whose_reply_was_lost_is_found_and_not_sent_again(study: Study) 
     assert None not in texts(answers)
 
 
+def test_several_batches_whose_replies_were_lost_are_each_found(study: Study) -> None:
+    """One is come upon while another is looked for, and is still found when its turn comes."""
+    with Loopback(Behavior(batch_lost_reply=True)) as server:
+        summary, answers = study.build(study.row(server, batch_requests=2), questions(6))
+        assert len(server.batches.made) == 3
+        assert summary.answered == 6
+        assert each_once(server, questions(6))
+    assert None not in texts(answers)
+
+
 def cut_off(study: Study, row: dict[str, Any], prompts: list[str], seconds_ago: float) -> None:
     """What is on disk when a process dies just before, or while, it sends a batch."""
     desk, _ = study.desk(row, prompts)

@@ -36,7 +36,7 @@ class Batches:
 
     def __init__(self, provider: Any) -> None:
         self._provider = provider
-        self._others: set[str] = set()  # ended batches that were looked into and are not ours
+        self._tokens: dict[str, frozenset[str]] = {}  # of batches that have ended and were looked into: whose questions they hold
 
     def memo(self) -> str:
         """The parameters that are left out, since the model refuses them."""
@@ -58,19 +58,17 @@ class Batches:
         maybe = None
         for one in await self._listed((batch.sent_at or 0.0) - CLOCKS_DIFFER_S):
             name = str(one["id"])
-            if name in others or name in self._others or _size(one) != batch.questions:
+            if name in others or _size(one) != batch.questions:
                 continue
             if one.get("processing_status") != "ended":
                 maybe = maybe or f"batch {name} is under way and may be one that was sent from here; its end will tell"
-            elif (ours := await self._is_ours(name, batch)) is None:
+            elif not (tokens := await self._tokens_in(name)):
                 maybe = maybe or (
-                    f"batch {name} may be one that was sent from here, and its results are no longer kept; if it is another's: "
+                    f"batch {name} may be one that was sent from here, and its results cannot be read; if it is another's: "
                     f"bclust calls forget-batch {batch.token}"
                 )
-            elif ours:
+            elif batch.token in tokens:
                 return name
-            else:
-                self._others.add(name)
         if maybe:
             raise Unsure(maybe)
         return None
@@ -92,12 +90,14 @@ class Batches:
                 return found
             after = {"after_id": listed[-1]["id"]}
 
-    async def _is_ours(self, name: str, batch: Batch) -> bool | None:
-        """Whether an ended batch holds our questions; None if its results are gone."""
-        lines = await self._lines(name)
-        if lines is None:
-            return None
-        return any(str(line.get("custom_id")).startswith(f"{batch.token}-") for line in lines)
+    async def _tokens_in(self, name: str) -> frozenset[str]:
+        """The tokens of the batches whose questions an ended batch holds: one, or none where its results cannot be read."""
+        if name not in self._tokens:
+            tokens = frozenset(str(line.get("custom_id")).rpartition("-")[0] for line in await self._lines(name) or ())
+            if not tokens:
+                return tokens
+            self._tokens[name] = tokens
+        return self._tokens[name]
 
     async def look(self, batch: Batch) -> BatchState:
         """How far it is; until its end, the server does not say how many are answered. Raises CallError."""
