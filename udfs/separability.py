@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bclust.errors import FunctionError
 from bclust.functions import column
 from udfs._rows import unit_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 FOLDS = 5
@@ -52,9 +54,10 @@ def separability(
     shrinkage = _shrinkage(a, b)
     areas = np.zeros((FOLDS, 1 + permutations))
     placements = np.zeros(n)
-    for k in range(FOLDS):
-        train, test = fold != k, fold == k
-        directions = _directions(a[train], b[train], signs[train], shrinkage)
+    tests = [fold == k for k in range(FOLDS)]
+    parts = [_Moments.of(a[test], b[test], signs[test]) for test in tests]
+    for k, test in enumerate(tests):
+        directions = _directions([part for i, part in enumerate(parts) if i != k], shrinkage)
         areas[k], placements[test] = _areas(a[test], b[test], directions, signs[test])
     auc = areas.mean(axis=0)
     low, high = _interval(float(auc[0]), placements, auc[1:])
@@ -71,8 +74,21 @@ def _shrinkage(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.clip(ledoit_wolf_shrinkage(np.vstack([a, b]), assume_centered=True), 1e-3, 1))
 
 
-def _directions(a: np.ndarray, b: np.ndarray, signs: np.ndarray, shrinkage: float) -> np.ndarray:
-    """(dims, labellings): the discriminant for each labelling of the pairs.
+class _Moments(NamedTuple):
+    """What a discriminant needs to know of some pairs; of several folds together, it is the sum."""
+
+    n: int  # rows, two a pair
+    total: np.ndarray  # (dims,)
+    products: np.ndarray  # (dims, dims)
+    contrasts: np.ndarray  # (dims, labellings): the sum of differences within pairs, under each labelling
+
+    @classmethod
+    def of(cls, a: np.ndarray, b: np.ndarray, signs: np.ndarray) -> _Moments:
+        return cls(2 * len(a), a.sum(axis=0) + b.sum(axis=0), a.T @ a + b.T @ b, (a - b).T @ signs)
+
+
+def _directions(parts: Sequence[_Moments], shrinkage: float) -> np.ndarray:
+    """(dims, labellings): the discriminant for each labelling of the pairs of these folds.
 
     The rows are the same under every labelling, so one factorisation of their covariance serves all; using the total
     covariance instead of the one within classes changes the length of the direction only.
@@ -80,13 +96,13 @@ def _directions(a: np.ndarray, b: np.ndarray, signs: np.ndarray, shrinkage: floa
     import numpy as np
     from scipy.linalg import cho_factor, cho_solve
 
-    rows = np.vstack([a, b])
-    rows = rows - rows.mean(axis=0)
-    covariance = rows.T @ rows / len(rows)
+    n = sum(part.n for part in parts)
+    mean = np.sum([part.total for part in parts], axis=0) / n
+    covariance = np.sum([part.products for part in parts], axis=0) / n - np.outer(mean, mean)
     ridge = shrinkage * np.trace(covariance) / len(covariance) + 1e-12
     covariance *= 1 - shrinkage
     covariance[np.diag_indices_from(covariance)] += ridge
-    return np.asarray(cho_solve(cho_factor(covariance), (a - b).T @ signs))
+    return np.asarray(cho_solve(cho_factor(covariance), np.sum([part.contrasts for part in parts], axis=0)))
 
 
 def _areas(a: np.ndarray, b: np.ndarray, directions: np.ndarray, signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
