@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bclust.call_store import Stored
 from bclust.errors import FunctionError
-from bclust.functions import arrow_type, struct_fields
+from bclust.sql_types import arrow_type, struct_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from bclust.functions import Function
+    from bclust.registry import Function
 
 Row = tuple[Any, ...]  # in the order of Stored
 

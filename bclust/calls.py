@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from bclust.functions import Answer, BatchLane, Caller, Context, Function, Lane, Request
+    from bclust.functions import Answer, BatchLane, Caller, Context, Lane, Request
     from bclust.ray_executor import RayExecutor
+    from bclust.registry import Function
 
 __all__ = ["BatchRecords", "Budget", "CallDesk", "CallStore", "LaneEstimate", "Progress", "Summary"]
 

@@ -1,4 +1,4 @@
-"""Functions that SQL can call: how a file in udfs/ declares one, and how it becomes an Arrow function.
+"""What a file in udfs/ works with: the decorators by which it declares a function, and what it may ask of the runner.
 
 A file ``udfs/NAME.py`` declares the function NAME with one decorator, which only attaches a description:
 
@@ -13,52 +13,22 @@ The type FITTED is a value passed by reference: Python sees a dict of numpy arra
 
 from __future__ import annotations
 
-import ast
-import functools
-import hashlib
 import importlib
-import inspect
-import json
-import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from bclust.errors import FunctionError, Location, ProjectError, did_you_mean
+from bclust.errors import FunctionError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import ModuleType
 
-    import numpy as np
-    import pyarrow as pa
-
 T = TypeVar("T")
-FITTED = "FITTED"
 
 
-# --- what a file in udfs/ says ---------------------------------------------------------------------------------
-
-
-class Parameter(NamedTuple):
-    """One parameter of a function: its SQL type, and its default as SQL text (None: required)."""
-
-    name: str
-    type: str
-    default: str | None = None
-
-
-@dataclass(frozen=True)
-class Signature:
-    """The parameters and the type of a function, in SQL's words."""
-
-    parameters: tuple[Parameter, ...]
-    returns: str
-
-    def __str__(self) -> str:
-        inner = ", ".join(f"{p.name} {p.type}" + (f" := {p.default}" if p.default else "") for p in self.parameters)
-        return f"({inner}) -> {self.returns}"
+# --- how a file declares a function ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -112,6 +82,50 @@ def _attach(spec: Spec) -> Callable[[T], T]:
         return target
 
     return decorate
+
+
+# --- the project, and the families of files in it --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Context:
+    """What functions may know of the project: its folder, its seeds and the environment (variables come as arguments)."""
+
+    root: Path
+    seeds: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def rows(self, seed: str) -> Sequence[Mapping[str, Any]]:
+        """The rows of a seed, as written in the project."""
+        if seed not in self.seeds:
+            raise FunctionError(f"no seed {seed}", hint=did_you_mean(seed, self.seeds))
+        return self.seeds[seed]
+
+
+def members(family: str) -> list[str]:
+    """The names in a family: the files of ``udfs/FAMILY/``."""
+    return sorted(p.stem for p in (_package_folder() / family).glob("*.py") if not p.name.startswith("_"))
+
+
+def member(family: str, name: str) -> ModuleType:
+    """The module ``udfs/FAMILY/NAME.py``, imported now.
+
+    Raises:
+        FunctionError: there is no such file (with "did you mean"), or a package it needs is not installed.
+    """
+    if name not in members(family):
+        raise FunctionError(f"there is no {name!r} in udfs/{family}/", hint=did_you_mean(name, members(family)))
+    try:
+        return importlib.import_module(f"udfs.{family}.{name}")
+    except ModuleNotFoundError as error:
+        raise FunctionError(
+            f"udfs/{family}/{name}.py needs the package {error.name}", hint=f"install it: pip install {error.name}"
+        ) from error
+
+
+def _package_folder() -> Path:
+    package = sys.modules.get("udfs") or importlib.import_module("udfs")
+    return Path(next(iter(package.__path__)))
 
 
 # --- what a paid function says to the runner -------------------------------------------------------------------
@@ -311,439 +325,3 @@ class Caller(Protocol):
     def lane(self, name: str) -> Lane:
         """The lane of that name; raises FunctionError when its settings cannot work."""
         ...
-
-
-@dataclass(frozen=True)
-class Context:
-    """What functions may know of the project: its folder, its seeds and the environment (variables come as arguments)."""
-
-    root: Path
-    seeds: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-
-    def rows(self, seed: str) -> Sequence[Mapping[str, Any]]:
-        """The rows of a seed, as written in the project."""
-        if seed not in self.seeds:
-            raise FunctionError(f"no seed {seed}", hint=did_you_mean(seed, self.seeds))
-        return self.seeds[seed]
-
-
-class Keeper(Protocol):
-    """Where fitted values are kept, so that SQL can pass them by a handle."""
-
-    def keep(self, arrays: Mapping[str, np.ndarray]) -> str: ...
-
-    def kept(self, handle: str) -> Mapping[str, np.ndarray]: ...
-
-
-# --- the folder is the registry --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Function:
-    """One function of the project."""
-
-    name: str
-    kind: str  # scalar | column | call | macro
-    path: Path
-    source_hash: str
-    description: str = ""
-    signature: Signature | None = None
-    spec: Spec | None = None
-    target: Any = None
-    macro_sql: str | None = None
-
-    @property
-    def version(self) -> int:
-        return self.spec.version if self.spec else 1
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return self.spec.reads if self.spec else ()
-
-    def create_sql(self) -> str:
-        """The statement that gives SQL the named and default arguments of this function."""
-        if self.macro_sql is not None:
-            return self.macro_sql
-        assert self.signature is not None
-        parameters = ", ".join(p.name + (f" := {p.default}" if p.default else "") for p in self.signature.parameters)
-        arguments = ", ".join(f"to_json({p.name})" if p.type == "JSON" else p.name for p in self.signature.parameters)
-        return f"create or replace macro {self.name}({parameters}) as _{self.name}({arguments})"
-
-
-def load_functions(root: Path) -> dict[str, Function]:
-    """Read ``root/udfs``: every public file is one function. Returns them by name; {} without the folder."""
-    folder = root / "udfs"
-    if not folder.is_dir():
-        return {}
-    _use_package(folder)
-    functions: dict[str, Function] = {}
-    for path in sorted([*folder.glob("*.py"), *folder.glob("*.sql")]):
-        if path.name.startswith("_"):
-            continue
-        if path.stem in functions:
-            raise ProjectError(f"the function {path.stem} is declared twice: {functions[path.stem].path.name} and {path.name}")
-        functions[path.stem] = _load_macro(path) if path.suffix == ".sql" else _load_python(path)
-    return functions
-
-
-def members(family: str) -> list[str]:
-    """The names in a family: the files of ``udfs/FAMILY/``."""
-    return sorted(p.stem for p in (_package_folder() / family).glob("*.py") if not p.name.startswith("_"))
-
-
-def member(family: str, name: str) -> ModuleType:
-    """The module ``udfs/FAMILY/NAME.py``, imported now.
-
-    Raises:
-        FunctionError: there is no such file (with "did you mean"), or a package it needs is not installed.
-    """
-    if name not in members(family):
-        raise FunctionError(f"there is no {name!r} in udfs/{family}/", hint=did_you_mean(name, members(family)))
-    try:
-        return importlib.import_module(f"udfs.{family}.{name}")
-    except ModuleNotFoundError as error:
-        raise FunctionError(
-            f"udfs/{family}/{name}.py needs the package {error.name}", hint=f"install it: pip install {error.name}"
-        ) from error
-
-
-def _package_folder() -> Path:
-    package = sys.modules.get("udfs") or importlib.import_module("udfs")
-    return Path(next(iter(package.__path__)))
-
-
-def _use_package(folder: Path) -> None:
-    """Make ``udfs`` mean this project's folder (a process may open several projects, one after another)."""
-    for name in [n for n in sys.modules if n == "udfs" or n.startswith("udfs.")]:
-        del sys.modules[name]
-    root = str(folder.parent.resolve())
-    if root in sys.path:
-        sys.path.remove(root)
-    sys.path.insert(0, root)
-    importlib.invalidate_caches()
-
-
-def _load_macro(path: Path) -> Function:
-    text = path.read_text(encoding="utf-8")
-    if not re.search(rf"create\s+or\s+replace\s+macro\s+{re.escape(path.stem)}\s*\(", text, re.IGNORECASE):
-        raise ProjectError(
-            f"{path.name} must define the macro {path.stem}",
-            where=Location(path, 1),
-            hint=f"write: create or replace macro {path.stem}(...) as ...",
-        )
-    comment = re.match(r"\s*--\s*(.+)", text)
-    return Function(
-        path.stem, "macro", path, "", description=comment.group(1).strip() if comment else "", macro_sql=text.strip().rstrip(";")
-    )
-
-
-def _load_python(path: Path) -> Function:
-    try:
-        module = importlib.import_module(f"udfs.{path.stem}")
-    except SyntaxError as error:
-        raise ProjectError(f"syntax error: {error.msg}", where=Location(path, error.lineno)) from error
-    except ModuleNotFoundError as error:
-        raise ProjectError(f"cannot import {error.name}", where=Location(path), hint=f"pip install {error.name}") from error
-    except Exception as error:
-        raise ProjectError(f"fails when it is imported: {type(error).__name__}: {error}", where=Location(path)) from error
-    declared = [v for v in vars(module).values() if isinstance(getattr(v, "__bclust__", None), Spec)]
-    declared = [v for v in declared if getattr(v, "__module__", None) == module.__name__]
-    if len(declared) != 1:
-        raise ProjectError(
-            f"{path.name} declares {len(declared)} functions; it must declare one",
-            where=Location(path, 1),
-            hint="decorate one function with @scalar, @column or @call from bclust.functions; helpers go in _names.py",
-        )
-    spec: Spec = declared[0].__bclust__
-    try:
-        signature = parse_signature(spec.signature)
-    except ValueError as error:
-        raise ProjectError(f"bad signature: {error}", where=Location(path)) from error
-    doc = inspect.getdoc(declared[0]) or ""
-    return Function(
-        path.stem,
-        spec.kind,
-        path,
-        source_hash(path, spec.uses),
-        description=doc.split("\n\n")[0].replace("\n", " "),
-        signature=signature,
-        spec=spec,
-        target=declared[0],
-    )
-
-
-def source_hash(path: Path, uses: Iterable[str] = ()) -> str:
-    """Hash of what the code does: its syntax tree without docstrings, with the project files it imports."""
-    folder = path.parent
-    todo = [path, *(p for family in uses for p in sorted((folder / family).glob("*.py")))]
-    seen: dict[str, str] = {}
-    while todo:
-        file = todo.pop()
-        name = file.relative_to(folder).as_posix()
-        if name in seen or not file.is_file():
-            continue
-        imports, seen[name] = _code(file.read_text(encoding="utf-8"), folder)
-        todo.extend(imports)
-    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
-
-
-@functools.cache
-def _code(text: str, folder: Path) -> tuple[list[Path], str]:
-    """Which project files a file imports, and what it does; functions share many files."""
-    tree = ast.parse(text)
-    return _project_imports(tree, folder), ast.dump(_without_docstrings(tree))
-
-
-def _project_imports(tree: ast.AST, folder: Path) -> list[Path]:
-    modules: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            modules += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    paths = [folder.joinpath(*module.split(".")[1:]) for module in modules if module.split(".")[0] == "udfs"]
-    return [candidate for p in paths for candidate in (p.with_suffix(".py"), p / "__init__.py") if candidate.is_file()]
-
-
-def _without_docstrings(tree: ast.AST) -> ast.AST:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.body:
-            first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-                node.body = node.body[1:]
-    return tree
-
-
-# --- SQL types -------------------------------------------------------------------------------------------------
-
-
-def parse_signature(text: str) -> Signature:
-    """Read a signature written in SQL.
-
-    >>> str(parse_signature("(k BIGINT, level DOUBLE := 0.95) -> STRUCT(low DOUBLE, high DOUBLE)"))
-    '(k BIGINT, level DOUBLE := 0.95) -> STRUCT(low DOUBLE, high DOUBLE)'
-    """
-    match = re.fullmatch(r"\s*\((.*)\)\s*->\s*(.+?)\s*", text, re.DOTALL)
-    if not match:
-        raise ValueError(f"{text!r} is not of the form (name TYPE, ...) -> TYPE")
-    parameters = []
-    for part in _split(match.group(1)):
-        declared, _, default = part.partition(":=")
-        name, _, type_ = declared.strip().partition(" ")
-        if not name.isidentifier() or not type_:
-            raise ValueError(f"{part.strip()!r} is not of the form name TYPE")
-        parameters.append(Parameter(name, " ".join(type_.split()), default.strip() or None))
-    return Signature(tuple(parameters), " ".join(match.group(2).split()))
-
-
-def sql_type(type_: str) -> str:
-    """The DuckDB type that stands for a declared type (FITTED is a handle in a VARCHAR)."""
-    return re.sub(r"\bFITTED\b", "VARCHAR", type_)
-
-
-def struct_fields(type_: str) -> list[tuple[str, str]]:
-    """Name and type of each field of a STRUCT type; [] for any other type."""
-    match = re.fullmatch(r"STRUCT\s*\((.*)\)", type_.strip(), re.IGNORECASE | re.DOTALL)
-    if not match:
-        return []
-    pairs = [part.strip().partition(" ") for part in _split(match.group(1))]
-    return [(name, rest.strip()) for name, _, rest in pairs]
-
-
-def arrow_type(type_: str) -> pa.DataType:
-    """The Arrow type of a declared SQL type."""
-    import pyarrow as pa
-
-    type_ = type_.strip()
-    if type_.endswith("[]"):
-        return pa.list_(arrow_type(type_[:-2]))
-    fields = struct_fields(type_)
-    if fields:
-        return pa.struct([(name, arrow_type(t)) for name, t in fields])
-    plain = {
-        "VARCHAR": pa.string(), "JSON": pa.string(), FITTED: pa.string(), "BLOB": pa.binary(), "BOOLEAN": pa.bool_(),
-        "INTEGER": pa.int32(), "BIGINT": pa.int64(), "FLOAT": pa.float32(), "DOUBLE": pa.float64(),
-        "TIMESTAMP": pa.timestamp("us"),
-    }  # fmt: skip
-    if type_ not in plain:
-        raise ValueError(f"unknown type {type_}; {did_you_mean(type_, plain)}")
-    return plain[type_]
-
-
-def _split(text: str) -> list[str]:
-    """Split at the commas outside brackets and quotes."""
-    parts, depth, current, quoted = [], 0, "", False
-    for char in text:
-        quoted ^= char == "'"
-        depth += (char in "([{") - (char in ")]}")
-        if char == "," and depth == 0 and not quoted:
-            parts.append(current)
-            current = ""
-        else:
-            current += char
-    return [p for p in [*parts, current] if p.strip()]
-
-
-# --- from Python to Arrow --------------------------------------------------------------------------------------
-
-
-def arrow_function(function: Function, context: Context, keeper: Keeper) -> Callable[..., pa.Array]:
-    """Wrap a scalar or column function for DuckDB: Arrow columns in, one Arrow column out."""
-    assert function.signature is not None
-    extra = {"context": context} if "context" in inspect.signature(function.target).parameters else {}
-    run: Callable[..., Any] = _run_rows if function.kind == "column" else _run_chunk
-    signature, target = function.signature, function.target
-    if function.spec is not None and function.spec.nulls:
-        run = _run_with_nulls
-
-    def wrapped(*columns: Any) -> pa.Array:
-        arrays = [c.combine_chunks() if hasattr(c, "combine_chunks") else c for c in columns]
-        return run(target, signature, arrays, keeper, extra)
-
-    return wrapped
-
-
-def _run_with_nulls(target: Any, signature: Signature, arrays: list[Any], _: Keeper, extra: dict[str, Any]) -> pa.Array:
-    return _to_arrow(target(*[a.to_pylist() for a in arrays], **extra), arrow_type(signature.returns))
-
-
-def _run_rows(target: Any, signature: Signature, arrays: list[Any], keeper: Keeper, extra: dict[str, Any]) -> pa.Array:
-    import pyarrow as pa
-
-    required = [i for i, p in enumerate(signature.parameters) if p.default is None]
-    results: list[Any] = []
-    for row in range(len(arrays[0])):
-        if any(not arrays[i][row].is_valid for i in required):
-            results.append(None)
-            continue
-        arguments = [_cell(a, row, p.type, keeper) for a, p in zip(arrays, signature.parameters, strict=True)]
-        results.append(_kept(target(*arguments, **extra), signature.returns, keeper))
-    return pa.array(results, arrow_type(signature.returns))
-
-
-def _run_chunk(target: Any, signature: Signature, arrays: list[Any], keeper: Keeper, extra: dict[str, Any]) -> pa.Array:
-    import numpy as np
-    import pyarrow as pa
-
-    result_type = arrow_type(signature.returns)
-    n = len(arrays[0])
-    valid = np.ones(n, dtype=bool)
-    for array, parameter in zip(arrays, signature.parameters, strict=True):
-        if parameter.default is None:
-            valid &= np.asarray(array.is_valid())
-    by_handle = [i for i, p in enumerate(signature.parameters) if p.type == FITTED]
-    groups = _groups(arrays, by_handle, valid)
-    pieces, order = [], []
-    for rows in groups:
-        picked = arrays if len(rows) == n else [a.take(pa.array(rows)) for a in arrays]
-        values = [_chunk(a, p.type, keeper) for a, p in zip(picked, signature.parameters, strict=True)]
-        piece = _to_arrow(target(*values, **extra), result_type)
-        if len(by_handle) == len(arrays):  # nothing but fitted values: one result for all rows that share them
-            piece = piece.take(pa.array(np.zeros(len(rows), dtype=np.int64)))
-        pieces.append(piece)
-        order.append(rows)
-    missing = np.flatnonzero(~valid)
-    if len(missing):
-        pieces.append(pa.nulls(len(missing), result_type))
-        order.append(missing)
-    if len(pieces) == 1:
-        return pieces[0]
-    return pa.concat_arrays(pieces).take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
-
-
-def _groups(arrays: list[Any], by_handle: list[int], valid: np.ndarray) -> list[np.ndarray]:
-    """Row numbers to call together: all valid rows, or those that share the same fitted values."""
-    import numpy as np
-
-    rows = np.flatnonzero(valid)
-    if not by_handle or not len(rows):
-        return [rows] if len(rows) else []
-    codes = np.zeros(len(valid), dtype=np.int64)
-    for i in by_handle:
-        encoded = arrays[i].dictionary_encode()
-        codes = codes * (len(encoded.dictionary) + 1) + np.asarray(encoded.indices.fill_null(len(encoded.dictionary)))
-    return [rows[codes[rows] == code] for code in np.unique(codes[rows])]
-
-
-def _chunk(array: Any, type_: str, keeper: Keeper) -> Any:
-    """One chunk of a column as its function wants it."""
-    if type_ == FITTED:
-        return keeper.kept(array[0].as_py())
-    if type_ in ("FLOAT[]", "DOUBLE[]"):
-        return matrix(array)
-    if type_ in ("INTEGER", "BIGINT", "FLOAT", "DOUBLE", "BOOLEAN") and array.null_count == 0:
-        return array.to_numpy(zero_copy_only=False)
-    return array.to_pylist()
-
-
-def _cell(array: Any, row: int, type_: str, keeper: Keeper) -> Any:
-    """One value of a column of lists as its function wants it."""
-    value = array[row]
-    if not value.is_valid:
-        return None
-    if type_ == FITTED:
-        return keeper.kept(value.as_py())
-    if type_ == "JSON":
-        return json.loads(value.as_py())
-    if type_ in ("FLOAT[][]", "DOUBLE[][]"):
-        return matrix(value.values)
-    if type_ in ("FLOAT[]", "DOUBLE[]", "INTEGER[]", "BIGINT[]") and value.values.null_count == 0:
-        return value.values.to_numpy(zero_copy_only=False)
-    return value.as_py()
-
-
-def matrix(vectors: Any) -> np.ndarray:
-    """An Arrow list of equally long vectors as a 2-D array (rows, dims), without a copy where there is no gap.
-
-    Raises:
-        FunctionError: the vectors differ in length, or one is NULL or holds NULL.
-    """
-    import numpy as np
-
-    n = len(vectors)
-    if n == 0:
-        return np.zeros((0, 0), dtype=np.float32)
-    if vectors.null_count:
-        raise FunctionError(
-            f"{vectors.null_count} of {n} vectors are NULL", hint="filter them first: where embedding is not null"
-        )
-    lengths = np.diff(vectors.offsets.to_numpy()) if hasattr(vectors, "offsets") else np.full(n, vectors.type.list_size)
-    if len(lengths) and lengths.min() != lengths.max():
-        raise FunctionError(
-            f"vectors of mixed length: {int(lengths.min())} to {int(lengths.max())} numbers",
-            hint="one embedder gives one length; group by embedder",
-        )
-    flat = vectors.flatten()
-    if flat.null_count:
-        raise FunctionError(f"{flat.null_count} numbers inside the vectors are NULL")
-    return flat.to_numpy(zero_copy_only=False).reshape(n, int(lengths[0]))
-
-
-def _kept(value: Any, type_: str, keeper: Keeper) -> Any:
-    """Replace fitted values by handles."""
-    if value is None:
-        return None
-    if type_ == FITTED:
-        return keeper.keep(value)
-    fields = dict(struct_fields(type_))
-    if FITTED in fields.values():
-        return {k: _kept(v, fields.get(k, ""), keeper) for k, v in value.items()}
-    return value
-
-
-def _to_arrow(values: Any, type_: pa.DataType) -> pa.Array:
-    """Whatever a scalar function returned, as one Arrow column of the declared type."""
-    import numpy as np
-    import pyarrow as pa
-
-    if isinstance(values, pa.Array):
-        return values.cast(type_) if values.type != type_ else values
-    if isinstance(values, dict) and pa.types.is_struct(type_):
-        children = [_to_arrow(values[f.name], f.type) for f in type_]
-        return pa.StructArray.from_arrays(children, fields=list(type_))
-    if isinstance(values, np.ndarray) and values.ndim == 2 and pa.types.is_list(type_):
-        offsets = np.arange(0, values.size + 1, max(values.shape[1], 1), dtype=np.int32)
-        flat = pa.array(np.ascontiguousarray(values).ravel(), type_.value_type)
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat)
-    return pa.array(values, type_)

@@ -12,9 +12,9 @@ from bclust.sql import digest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bclust.functions import Function
     from bclust.graph import Graph
     from bclust.nodes import DataTest, Node, UnitTest
+    from bclust.registry import Function
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bclust.errors import BclustError, ProjectError
-from bclust.functions import FITTED
 from bclust.increments import added_rows, holds_all
 from bclust.materializations import typed_seed
 from bclust.nodes import INCREMENTAL, MODEL, SEED, SOURCE, Node
 from bclust.results import CallCount, NodePlan, Plan
 from bclust.sources import SOURCE_COLUMNS, read_source, seed_to_arrow
+from bclust.sql_types import FITTED
 from bclust.state import Record, fingerprint, only_grown, read_records, reasons
 from bclust.warehouse import Warehouse, quote
 

@@ -11,11 +11,11 @@ from bclust import sql as sql_reader
 from bclust.config import ProjectConfig, Section, plain, read_config, read_yaml
 from bclust.data_tests import COMMON, check_arguments, referenced_nodes
 from bclust.errors import Location, ProjectError, did_you_mean
-from bclust.functions import Function, load_functions
 from bclust.graph import Graph
 from bclust.manifest import Manifest
 from bclust.materializations import MATERIALIZATIONS
 from bclust.nodes import INCREMENTAL, MODEL, SEED, SOURCE, TABLE, VIEW, Column, DataTest, Node, UnitTest
+from bclust.registry import Function, load_functions
 from bclust.sources import read_seed_csv
 from bclust.warehouse import known_functions
 

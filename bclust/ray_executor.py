@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bclust.errors import BclustError, FunctionError
-from bclust.functions import Answer, CallError, Context, load_functions
+from bclust.functions import Answer, CallError, Context
 from bclust.ray_pool import LaneName, Pool, first_line
+from bclust.registry import load_functions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

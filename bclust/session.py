@@ -6,9 +6,10 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from bclust.arrow_functions import arrow_function
 from bclust.calls import CallDesk, CallStore
 from bclust.config import plain
-from bclust.functions import Context, Function, arrow_function
+from bclust.functions import Context
 from bclust.nodes import SEED
 from bclust.warehouse import Warehouse
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from bclust.manifest import Manifest
     from bclust.ray_executor import RayExecutor
+    from bclust.registry import Function
 
 
 def environment(root: Path) -> dict[str, str]:

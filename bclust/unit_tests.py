@@ -9,18 +9,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bclust.arrow_functions import arrow_function
 from bclust.config import canonical_json
 from bclust.errors import BclustError, ProjectError
-from bclust.functions import Context, Function, arrow_function, arrow_type
+from bclust.functions import Context
 from bclust.results import Result, Status
 from bclust.session import macros_in_order
 from bclust.sources import SOURCE_COLUMNS
+from bclust.sql_types import arrow_type
 from bclust.state import SCHEMA
 from bclust.warehouse import Warehouse, literal, quote
 
 if TYPE_CHECKING:
     from bclust.manifest import Manifest
     from bclust.nodes import Node, UnitTest
+    from bclust.registry import Function
 
 
 def run_unit_test(test: UnitTest, manifest: Manifest) -> Result:

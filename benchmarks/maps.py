@@ -62,7 +62,7 @@ def quality(vectors: np.ndarray, places: np.ndarray) -> tuple[float, float]:
 
 def project_map(vectors: np.ndarray, method: str, sample: int) -> np.ndarray:
     """The project's own map: fitted on ``sample`` rows, the others placed in chunks as DuckDB hands them over."""
-    from bclust.functions import load_functions
+    from bclust.registry import load_functions
 
     functions = load_functions(ROOT)
     fitted = functions["fit_map"].target(vectors[:sample], method, None, 42)["fitted"]

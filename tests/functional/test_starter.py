@@ -225,7 +225,9 @@ def test_personas_that_differ_in_profile_differ_with_a_q_value_and_equal_ones_do
 
 
 def test_turning_answers_into_refusals_moves_the_refusal_columns_only(starter: Path) -> None:
-    from bclust.functions import Context, arrow_function, load_functions
+    from bclust.arrow_functions import arrow_function
+    from bclust.functions import Context
+    from bclust.registry import load_functions
 
     rates = []
     for became in ("unparsable", "refused"):

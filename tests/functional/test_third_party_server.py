@@ -19,7 +19,8 @@ import pytest
 
 from bclust.call_store import CallStore
 from bclust.calls import CallDesk, Summary
-from bclust.functions import Context, load_functions
+from bclust.functions import Context
+from bclust.registry import load_functions
 from tests.conftest import ROOT
 
 pytest.importorskip("torch")

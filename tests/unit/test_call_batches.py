@@ -20,7 +20,8 @@ from bclust.call_limits import Budget
 from bclust.call_store import CallStore
 from bclust.calls import CallDesk, Progress, Summary
 from bclust.errors import BudgetError, FunctionError, StoreError
-from bclust.functions import Context, Function, load_functions
+from bclust.functions import Context
+from bclust.registry import Function, load_functions
 from tests.conftest import ROOT
 from tests.functional.loopback import Behavior, Loopback
 

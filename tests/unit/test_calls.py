@@ -21,18 +21,9 @@ from bclust.call_limits import Budget, Concurrency, Pace
 from bclust.call_store import CallStore
 from bclust.calls import CallDesk, Summary
 from bclust.errors import BudgetError, FunctionError
-from bclust.functions import (
-    Answer,
-    CallError,
-    Context,
-    Estimate,
-    Function,
-    Limits,
-    Request,
-    Spec,
-    parse_signature,
-    sql_type,
-)
+from bclust.functions import Answer, CallError, Context, Estimate, Limits, Request, Spec
+from bclust.registry import Function
+from bclust.sql_types import parse_signature, sql_type
 
 SIGNATURE = (
     "(prompt VARCHAR, lane VARCHAR, style VARCHAR := NULL) -> STRUCT(text VARCHAR, error VARCHAR, finish_reason VARCHAR,"

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from bclust.arrow_functions import arrow_function
 from bclust.errors import FunctionError
-from bclust.functions import Context, arrow_function, load_functions
+from bclust.functions import Context
+from bclust.registry import load_functions
 from bclust.warehouse import Warehouse
 from tests.conftest import ROOT
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bclust.errors import FunctionError
-from bclust.functions import Context, load_functions
+from bclust.functions import Context
+from bclust.registry import load_functions
 from tests.conftest import ROOT
 
 FITTED = sorted(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bclust.errors import FunctionError
-from bclust.functions import Context, Function, load_functions
+from bclust.functions import Context
+from bclust.registry import Function, load_functions
 
 ROOT = Path(__file__).parent.parent.parent
 FUNCTIONS: dict[str, Function] = {}

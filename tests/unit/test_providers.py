@@ -19,7 +19,8 @@ import pytest
 from bclust.call_store import CallStore
 from bclust.calls import CallDesk, Summary
 from bclust.errors import FunctionError
-from bclust.functions import Context, Function, load_functions, member, members
+from bclust.functions import Context, member, members
+from bclust.registry import Function, load_functions
 from tests.functional.loopback import Behavior, Loopback
 
 ROOT = Path(__file__).parent.parent.parent

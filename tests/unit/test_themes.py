@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from bclust.functions import Context, arrow_function, load_functions
+from bclust.arrow_functions import arrow_function
+from bclust.functions import Context
+from bclust.registry import load_functions
 from bclust.warehouse import Warehouse
 from tests.conftest import ROOT
 

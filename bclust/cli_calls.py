@@ -1,0 +1,108 @@
+"""``bclust calls``: looking at the call store, and carrying answers from one to another."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bclust.cli_steps import HERE, ProjectDir, Target, read_manifest
+from bclust.errors import UsageError
+
+calls_app = typer.Typer(help="The call store: every answer that was ever paid for.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@calls_app.command()
+def stats(
+    format_: Annotated[Literal["table", "csv", "json"], typer.Option("--format")] = "table",
+    target: Target = None, project_dir: ProjectDir = HERE,
+) -> None:  # fmt: skip
+    """What was paid: answers, tokens and cost per function and language model; and the questions that wait in open batches."""
+    from bclust.calls import BatchRecords, CallStore
+    from bclust.console import print_rows
+
+    store = CallStore(read_manifest(project_dir, target, None).config.store_path, read_only=True)
+    open_batches = BatchRecords(store).listed()
+    print_rows(_with_waiting(store.stats(), open_batches), format_)
+    if open_batches and format_ == "table":
+        sys.stdout.write("\nopen batches:\n")
+        print_rows(open_batches, format_)
+    store.close()
+
+
+def _with_waiting(rows: list[dict[str, Any]], open_batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The statistics with a column ``waiting`` where questions are in open batches."""
+    waiting: dict[tuple[str, str], int] = {}
+    for batch in open_batches:
+        name = (batch["function"], batch["lane"])
+        waiting[name] = waiting.get(name, 0) + batch["questions"]
+    if not waiting:
+        return rows
+    empty = dict.fromkeys(rows[0] if rows else ("function", "lane"))
+    missing = sorted(waiting.keys() - {(row["function"], row["lane"]) for row in rows})
+    rows = rows + [empty | {"function": function, "lane": lane} for function, lane in missing]
+    return [row | {"waiting": waiting.get((row["function"], row["lane"]), 0)} for row in rows]
+
+
+@calls_app.command()
+def batches(
+    format_: Annotated[Literal["table", "csv", "json"], typer.Option("--format")] = "table",
+    target: Target = None, project_dir: ProjectDir = HERE,
+) -> None:  # fmt: skip
+    """The open batches: submitted, and not collected yet. A build collects those that it needs."""
+    from bclust.calls import BatchRecords, CallStore
+    from bclust.console import print_rows
+
+    store = CallStore(read_manifest(project_dir, target, None).config.store_path, read_only=True)
+    print_rows(BatchRecords(store).listed(), format_)
+    store.close()
+
+
+@calls_app.command(name="forget-batch")
+def forget_batch(
+    batch: Annotated[str, typer.Argument(help="Its name, or the server's: bclust calls batches")],
+    target: Target = None, project_dir: ProjectDir = HERE,
+) -> None:  # fmt: skip
+    """Give up an open batch that no server will answer: its questions are new ones again, and are paid again."""
+    from bclust.calls import BatchRecords, CallStore
+    from bclust.console import print_text
+
+    with CallStore(read_manifest(project_dir, target, None).config.store_path) as store:
+        questions = BatchRecords(store).forget(batch)
+    print_text(f"{questions:,} questions of {batch} are new ones again; should the server answer them yet, that is lost")
+
+
+@calls_app.command(name="export")
+def export_calls(
+    path: Annotated[Path, typer.Argument(help="FILE.jsonl or FILE.parquet")],
+    target: Target = None,
+    project_dir: ProjectDir = HERE,
+) -> None:
+    """Write all stored answers to a file, so that others can rebuild with --offline."""
+    from bclust.calls import CallStore
+    from bclust.console import print_text
+
+    store = CallStore(read_manifest(project_dir, target, None).config.store_path, read_only=True)
+    written = store.export(path)
+    print_text(f"{written['answers']:,} answers, {written['errors']:,} errors -> {path}")
+    store.close()
+
+
+@calls_app.command(name="import")
+def import_calls(
+    path: Annotated[Path, typer.Argument(help="FILE.jsonl or FILE.parquet")],
+    target: Target = None,
+    project_dir: ProjectDir = HERE,
+) -> None:
+    """Add answers from a file; those already stored stay as they are."""
+    from bclust.calls import CallStore
+    from bclust.console import print_text
+
+    if not path.is_file():
+        raise UsageError(f"no file {path}")
+    store = CallStore(read_manifest(project_dir, target, None).config.store_path)
+    added = store.import_(path)
+    print_text(f"{added['answers']:,} answers and {added['errors']:,} errors added, {added['known']:,} were known already")
+    store.close()

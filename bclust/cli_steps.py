@@ -1,0 +1,200 @@
+"""Options and steps that commands share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bclust.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bclust.console import Terminal
+    from bclust.manifest import Manifest
+    from bclust.results import Plan, Run
+    from bclust.selector import Facts, Selection
+    from bclust.warehouse import Warehouse
+
+Select = Annotated[
+    list[str] | None, typer.Option("--select", "-s", help="What to work on: names, +x, x+, tag:..., state:stale, ...")
+]
+Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="What to leave out; the same grammar.")]
+Target = Annotated[str | None, typer.Option("--target", "-t", envvar="BCLUST_TARGET", help="A run configuration of bclust.yml.")]
+Vars = Annotated[str | None, typer.Option("--vars", help="Variables over bclust.yml's: '{n_statements: 100}'.")]
+ProjectDir = Annotated[Path, typer.Option("--project-dir", envvar="BCLUST_PROJECT_DIR", help="Where bclust.yml is.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings, errors and the last line.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Passing tests and reasons, too.")]
+Working = Annotated[bool, typer.Option("--working", help="Read the working file: what a failed build left, not yet published.")]
+HERE = Path()
+
+
+def new_terminal(manifest: Manifest, *, budget: float | None = None, quiet: bool = False, verbose: bool = False) -> Terminal:
+    from bclust.console import Terminal
+
+    return Terminal(f"{manifest.config.name} · target {manifest.config.target}", budget=budget, quiet=quiet, verbose=verbose)
+
+
+def read_manifest(project_dir: Path, target: str | None, vars_: str | None) -> Manifest:
+    from bclust.config import find_root, parse_vars
+    from bclust.project import read_project
+
+    return read_project(find_root(project_dir), target, parse_vars(vars_))
+
+
+def selection_of(manifest: Manifest, include: list[str] | None, exclude: list[str] | None) -> Selection:
+    from bclust.selector import select
+
+    config = manifest.config
+    return select(manifest, include or config.select, [*(exclude or ()), *(() if include else config.exclude)], facts(manifest))
+
+
+def readable(manifest: Manifest, *, working: bool) -> Warehouse:
+    """What is published, or the working file."""
+    from bclust.session import environment
+    from bclust.shared import open_shared
+    from bclust.warehouse import open_published
+
+    config = manifest.config
+    if config.shared and not working:
+        return open_shared(config.shared, environment(config.root))
+    return open_published(config.working_path if working else config.warehouse_path)
+
+
+def facts(manifest: Manifest) -> Facts:
+    """What state: and result: selectors may ask; read only when they do."""
+    from bclust.selector import Facts
+
+    def states() -> dict[str, set[str]]:
+        from bclust.plan import Wanted, stale_nodes
+        from bclust.state import read_records
+
+        with reading(manifest) as session:
+            records = read_records(session.warehouse)
+        why = stale_nodes(manifest, Wanted(tuple(manifest.graph.order)), records)
+        own = ("SQL", "config", "variables", "functions", "files", "rows")
+        return {name: _states(name in records, reasons, own) for name, reasons in why.items()}
+
+    def results() -> dict[str, str]:
+        import json
+
+        path = manifest.config.root / "target" / "run_results.json"
+        if not path.is_file():
+            return {}
+        last = json.loads(path.read_text(encoding="utf-8"))["results"]
+        by_id = {r["unique_id"]: r["status"] for r in last}
+        return by_id | {n.name: by_id[n.unique_id] for n in manifest.nodes.values() if n.unique_id in by_id}
+
+    return Facts(states, results)
+
+
+def _states(built: bool, reasons: tuple[str, ...], own: tuple[str, ...]) -> set[str]:
+    found = {"stale"} if reasons else set()
+    if not built:
+        found |= {"unbuilt", "new"}
+    elif any(r.startswith(own) for r in reasons):
+        found.add("modified")
+    return found
+
+
+@contextlib.contextmanager
+def reading(manifest: Manifest) -> Iterator[Any]:
+    """A session that writes nothing: over the working file, or what is published while a build holds it."""
+    from bclust.session import Session
+    from bclust.warehouse import lock_holder
+
+    path: Path | None = manifest.config.working_path
+    if lock_holder(manifest.config.working_path.with_suffix(".lock")):
+        path = manifest.config.warehouse_path.resolve()
+    with Session(manifest, warehouse=path if path and path.is_file() else None, read_only=True) as session:
+        yield session
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Any]:
+    """Ctrl-C sets an event: no new call is made, those in flight are stored. A second Ctrl-C ends at once."""
+    import signal
+    import threading
+
+    stop = threading.Event()
+
+    def handle(*_: object) -> None:
+        if stop.is_set():
+            os._exit(Interrupted.exit_code)
+        stop.set()
+        sys.stderr.write("\nstopping: calls in flight are being stored (Ctrl-C again ends at once)\n")
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def confirmed(plan: Plan, manifest: Manifest, *, yes: bool) -> bool:
+    """Ask above the configured price; without a terminal only -y or --max-cost will do."""
+    limit = manifest.config.calls.confirm_over_usd
+    cost = plan.cost_usd
+    if yes or (cost is not None and cost <= limit):
+        return True
+    if not sys.stdin.isatty():
+        return False
+    from bclust.console import money
+
+    return typer.confirm(f"spend about {money(cost)}?", err=True)
+
+
+def check_refresh(manifest: Manifest, names: list[str] | None) -> None:
+    from bclust.errors import did_you_mean
+
+    paid = [f.name for f in manifest.functions.values() if f.kind == "call"]
+    for name in names or ():
+        if name not in paid:
+            raise UsageError(f"--refresh-calls: no paid function {name!r}", hint=did_you_mean(name, paid))
+
+
+def new_run(manifest: Manifest) -> Run:
+    import uuid
+
+    from bclust.results import Run
+
+    return Run(
+        str(uuid.uuid4()),
+        {"which": sys.argv[1] if len(sys.argv) > 1 else "", "argv": sys.argv[1:], "target": manifest.config.target},
+    )
+
+
+def write_artifacts(manifest: Manifest, run: Run) -> None:
+    """target/manifest.json and target/run_results.json."""
+    import datetime as dt
+    import json
+    from importlib.metadata import version
+
+    folder = manifest.config.root / "target"
+    folder.mkdir(exist_ok=True)
+    metadata = {
+        "generated_at": dt.datetime.now(dt.UTC).isoformat(), "invocation_id": run.invocation_id,
+        "project_name": manifest.config.name, "adapter_type": "duckdb", "bclust_version": version("bclust"),
+    }  # fmt: skip
+    for name, content in (("manifest", manifest.to_json(metadata)), ("run_results", run.to_json(metadata))):
+        path = folder / f"{name}.json"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
+        temporary.replace(path)
+
+
+def next_commands(run: Run) -> list[str]:
+    from bclust.results import totals
+
+    if not run.ok:
+        return ["mend it, then the same command builds only what is left", "bclust build -s result:error+"]
+    failed = totals(run.results).calls_failed
+    again = [f"bclust build again asks only for the {failed} that failed"] if failed else []
+    built = [r.name for r in run.results if r.resource_type == "model"]
+    return ["bclust report", f'bclust sql "from {built[-1]}"' if built else "bclust ls", *again]
