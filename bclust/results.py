@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -56,10 +58,19 @@ class Result:
     severity: str = "error"
     calls: tuple[CallCount, ...] = ()
     node: str = ""
+    ended: float = field(default_factory=time.time)
 
     @property
     def failed(self) -> bool:
         return self.status in (Status.ERROR, Status.FAIL)
+
+    @property
+    def timing(self) -> list[dict[str, str]]:
+        """When it ran, as in dbt's run_results.json; [] for what was not run."""
+        if not self.seconds:
+            return []
+        began, ended = (dt.datetime.fromtimestamp(t, dt.UTC).isoformat() for t in (self.ended - self.seconds, self.ended))
+        return [{"name": "execute", "started_at": began, "completed_at": ended}]
 
 
 @dataclass(frozen=True)
@@ -221,7 +232,7 @@ class Run:
                     "message": r.message or None,
                     "failures": r.failures,
                     "thread_id": "main",
-                    "timing": [],
+                    "timing": r.timing,
                     "adapter_response": {
                         "rows": r.rows,
                         "calls_new": sum(c.new for c in r.calls),

@@ -6,7 +6,8 @@ For each size a project is made in a temporary folder: four simulated language m
 processor's time, which is counted), so N/4 statements, and two personas: N responses and 2 N approvals. Statements are those
 of --data (a folder laid out as anthropics/evals) or the project's own, numbered once more where there are too few. `bclust
 build` runs as users run it; then once more with nothing new; then with 1 % more statements. Seconds are those of the nodes as
-the build records them, tests with the node that they follow; bytes are the blocks of the tables in the warehouse. The growth
+the build records them, tests with the node that they follow; memory is the most that the process held while a node of the stage
+ran (files that it has mapped count); bytes are the blocks of the tables in the warehouse. The growth
 exponent of a stage is log(time ratio) / log(size ratio) between two sizes, where it takes at least a second at the smaller one.
 The last line is JSON: rows, seconds, peak_gib, exponent_max, rebuild_s, one_percent_share (of the first build's seconds).
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime as dt
 import json
 import math
 import os
@@ -49,11 +51,21 @@ STAGES = {  # the first pattern that fits a node's name says where its time goes
 
 
 class Outcome(NamedTuple):
-    """One `bclust build`: seconds of the process, of each stage, most memory, and its last line."""
+    """One `bclust build`: seconds of the process and of each stage, the same for most memory in GiB, and its last line."""
 
     seconds: float
     stages: dict[str, float]
     peak_gib: float
+    peaks: dict[str, float]
+    last: str
+
+
+class Ran(NamedTuple):
+    """One command: its seconds, most memory in GiB, memory in GiB by the clock, and what it said last."""
+
+    seconds: float
+    peak_gib: float
+    memory: list[tuple[float, float]]
     last: str
 
 
@@ -119,15 +131,27 @@ def working_folder(keep: Path | None) -> Iterator[Path]:
             yield Path(temporary)
 
 
-def bclust(folder: Path, *arguments: str) -> tuple[float, float, str]:
-    """Run the command line; seconds, peak GiB, and what it printed last. Exits with its output where it fails."""
+def memory_of(pid: int) -> float:
+    """GiB that a process holds now."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return 0.0
+
+
+def bclust(folder: Path, *arguments: str) -> Ran:
+    """Run the command line. Exits with its output where it fails."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    memory = []
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-m", "bclust", *arguments], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        pid = 0
+        while not pid:
+            memory.append((time.time(), memory_of(process.pid)))
+            time.sleep(0.05)
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
@@ -135,20 +159,30 @@ def bclust(folder: Path, *arguments: str) -> tuple[float, float, str]:
     if process.returncode:
         raise SystemExit(f"bclust {' '.join(arguments)} ended with {process.returncode}:\n{printed[-3000:]}")
     last = [line for line in printed.splitlines() if line.startswith("Done.")]
-    return seconds, usage.ru_maxrss / 2**20, last[-1] if last else ""
+    return Ran(seconds, usage.ru_maxrss / 2**20, memory, last[-1] if last else "")
+
+
+def stage_of(name: str) -> str:
+    """The stage that a node belongs to."""
+    return next(stage for stage, pattern in STAGES.items() if re.match(pattern, name))
 
 
 def build(folder: Path) -> Outcome:
-    """One build, with the seconds of each stage as the build recorded them; `plan and publish` is the rest of the process."""
-    seconds, peak, last = bclust(folder, "build", "-y")
+    """One build, with what the build recorded of each stage; `plan and publish` is the rest of the process, unit tests too."""
+    ran = bclust(folder, "build", "-y")
     results = json.loads((folder / "target" / "run_results.json").read_text(encoding="utf-8"))["results"]
-    stages = dict.fromkeys(STAGES, 0.0)
+    stages, peaks = dict.fromkeys(STAGES, 0.0), dict.fromkeys(STAGES, 0.0)
+    stage = ""
     for result in results:
-        name = str(result.get("node") or result["unique_id"].split(".")[-1])
-        stages[next(stage for stage, pattern in STAGES.items() if re.fullmatch(pattern, name) or re.match(pattern, name))] += (
-            float(result["execution_time"] or 0)
-        )
-    return Outcome(seconds, stages | {"plan and publish": seconds - sum(stages.values())}, peak, last)
+        kind, *_, name = result["unique_id"].split(".")
+        if kind == "unit_test":
+            continue
+        stage = stage if kind == "test" else stage_of(name)  # tests follow their node
+        stages[stage] += float(result["execution_time"] or 0)
+        for ran_at in result["timing"]:
+            began, ended = (dt.datetime.fromisoformat(ran_at[at]).timestamp() for at in ("started_at", "completed_at"))
+            peaks[stage] = max([peaks[stage], *(held for at, held in ran.memory if began <= at <= ended)])
+    return Outcome(ran.seconds, stages | {"plan and publish": ran.seconds - sum(stages.values())}, ran.peak_gib, peaks, ran.last)
 
 
 def sizes_on_disk(folder: Path) -> dict[str, int]:
@@ -162,7 +196,7 @@ def sizes_on_disk(folder: Path) -> dict[str, int]:
             [(blocks,)] = con.execute(
                 f"select count(distinct block_id) from pragma_storage_info('{name}') where persistent"
             ).fetchall()
-            found[next(stage for stage, pattern in STAGES.items() if re.match(pattern, name))] += blocks * block
+            found[stage_of(name)] += blocks * block
     return found | {"call store": sum(p.stat().st_size for p in (folder / ".bclust").iterdir())}
 
 
@@ -201,17 +235,18 @@ def main() -> None:
             again = build(folder)
             write_statements(folder / "seeds" / "statements", "more", known, n, n + max(1, n // 100))
             more = build(folder)
-        print(f"{rows:,} responses{'':<12}{'seconds':>10}{'MiB':>10}{'again':>8}{'+1 %':>8}{'exponent':>10}")
+        print(f"{rows:,} responses{'':<12}{'seconds':>10}{'peak GiB':>10}{'disk MiB':>10}{'again':>8}{'+1 %':>8}{'exponent':>10}")
         before = max((size for size in first if size < rows), default=None)
         grown = exponents(first[before], first[rows], rows / before) if before else {}
         for stage, seconds in first[rows].stages.items():
+            peak = f"{first[rows].peaks[stage]:>10.1f}" if first[rows].peaks.get(stage) else f"{'':>10}"
             size = f"{disk[stage] / 2**20:>10,.0f}" if stage in disk else f"{'':>10}"
             exponent = f"{grown[stage]:>10.2f}" if stage in grown else ""
-            print(f"  {stage:<26}{seconds:>8.1f}{size}{again.stages[stage]:>8.1f}{more.stages[stage]:>8.1f}{exponent}")
-        print(f"  {'call store':<26}{'':>8}{disk['call store'] / 2**20:>10,.0f}")
-        total = f"{first[rows].seconds:>8.1f}{sum(disk.values()) / 2**20:>10,.0f}{again.seconds:>8.1f}{more.seconds:>8.1f}"
+            print(f"  {stage:<26}{seconds:>8.1f}{peak}{size}{again.stages[stage]:>8.1f}{more.stages[stage]:>8.1f}{exponent}")
+        print(f"  {'call store':<26}{'':>18}{disk['call store'] / 2**20:>10,.0f}")
+        total = f"{first[rows].seconds:>8.1f}{first[rows].peak_gib:>10.1f}{sum(disk.values()) / 2**20:>10,.0f}"
         share = more.seconds / first[rows].seconds
-        print(f"  {'all':<26}{total}   peak {first[rows].peak_gib:.1f} GiB, +1 % is {share:.3f} of the first")
+        print(f"  {'all':<26}{total}{again.seconds:>8.1f}{more.seconds:>8.1f}   +1 % is {share:.3f} of the first")
         print(f"  {first[rows].last}\n  {again.last}\n  {more.last}\n", flush=True)
         worst |= {stage: max(value, worst.get(stage, value)) for stage, value in grown.items()}
         line = {

@@ -222,6 +222,10 @@ def test_artifacts_have_dbts_field_names(project: Project) -> None:
     manifest = json.loads((project.root / "target" / "manifest.json").read_text())
     assert {"metadata", "args", "elapsed_time", "results"} <= results.keys()
     assert {"unique_id", "status", "execution_time", "message", "failures", "adapter_response"} <= results["results"][0].keys()
+    when = [ran["timing"][0] for ran in results["results"] if ran["execution_time"] and ran["unique_id"].startswith("model.")]
+    starts, ends = [ran["started_at"] for ran in when], [ran["completed_at"] for ran in when]
+    assert len(when) == 3
+    assert all(a < b <= c for a, b, c in zip(starts, ends, [*starts[1:], "9"], strict=True)), "one after another"
     assert manifest["nodes"]["model.tiny.answers"]["depends_on"]["nodes"] == ["seed.tiny.llms", "model.tiny.texts"]
     assert manifest["parent_map"]["model.tiny.counts"] == ["model.tiny.answers"]
 
