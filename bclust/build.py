@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bclust import sources
 from bclust.calls import Budget, CallDesk, Progress
 from bclust.data_tests import compile_test
 from bclust.errors import BclustError, BudgetError, Interrupted, Location, ProjectError, WarehouseError
@@ -254,7 +253,7 @@ class Build:
         return any(node.name in other.grows_with for other in self.manifest.nodes.values())
 
     def _load_source(self, node: Node) -> str:
-        rows = sources.read_source(self.manifest.config.root, node)
+        rows = self.session.read_source(node)
         # typed while it is made: DuckDB cannot replay a change of type to JSON after a kill
         raw = quote(f"__raw__{node.name}")
         self.warehouse.load(raw, rows.to_arrow())

@@ -11,7 +11,7 @@ from bclust.increments import added_rows, holds_all
 from bclust.materializations import typed_seed
 from bclust.nodes import INCREMENTAL, MODEL, SEED, SOURCE, Node
 from bclust.results import CallCount, NodePlan, Plan
-from bclust.sources import SOURCE_COLUMNS, read_source, seed_to_arrow
+from bclust.sources import SOURCE_COLUMNS, seed_to_arrow
 from bclust.sql_types import FITTED
 from bclust.state import Record, fingerprint, only_grown, read_records, reasons
 from bclust.warehouse import Warehouse, quote
@@ -227,7 +227,7 @@ def _only_added_rows(
 def _try(session: Session, node: Node) -> tuple[CallCount, ...]:
     warehouse, name = session.warehouse, quote(node.name)
     if node.kind == SOURCE:
-        warehouse.load(name, read_source(session.manifest.config.root, node).to_arrow())
+        warehouse.load(name, session.read_source(node, again=True).to_arrow())
     elif node.kind == SEED:
         load_seed(warehouse, node, name)
     else:

@@ -11,6 +11,7 @@ from bclust.calls import CallDesk, CallStore
 from bclust.config import plain
 from bclust.functions import Context
 from bclust.nodes import SEED
+from bclust.sources import files_hash, read_source
 from bclust.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bclust.manifest import Manifest
+    from bclust.nodes import Node
     from bclust.ray_executor import RayExecutor
     from bclust.registry import Function
+    from bclust.sources import SourceRows
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -50,6 +53,7 @@ class Session:
         self.executor = _executor(manifest, self.context) if not read_only else None
         self.store = CallStore(manifest.config.store_path, read_only=read_only)
         self.warehouse = Warehouse(warehouse, read_only=read_only, stop=self.stop)
+        self._sources: dict[str, tuple[str, SourceRows]] = {}
         self.desk = self.new_desk()
         self._register()
         self.warehouse.set_variables(manifest.config.vars)
@@ -59,6 +63,16 @@ class Session:
         self.desk = CallDesk(self.store, self.context, offline=self.offline, refresh=self.refresh, executor=self.executor)
         self._look_ups: dict[str, Callable[..., Any]] = {}
         return self.desk
+
+    def read_source(self, node: Node, *, again: bool = False) -> SourceRows:
+        """The records of a source. ``again``: they will be asked for once more, and are not read twice unless a file changed."""
+        now = files_hash(self.manifest.config.root, node)
+        known, rows = self._sources.pop(node.name, ("", None))
+        if rows is None or known != now:
+            rows = read_source(self.manifest.config.root, node)
+        if again:
+            self._sources[node.name] = (now, rows)
+        return rows
 
     def _register(self) -> None:
         functions = self.manifest.functions.values()

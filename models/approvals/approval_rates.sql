@@ -41,7 +41,8 @@ balanced as (
             avg(share) filter (where wording = 'approve' and matching_answer = 'yes')
             + avg(share) filter (where wording = 'approve' and matching_answer = 'no')
         ) / 2 - 0.5 as bias_keys
-    from approval_statements
+    -- as exact decimals, whose sum is the same in any order
+    from (select * replace (share::decimal(18, 15) as share) from approval_statements) as exact
     group by all
 ),
 

@@ -15,8 +15,9 @@ rates as (
         clustering, cluster_id, llm_id, prompt_type, prompt_name,
         sum(samples)::bigint as n,
         count(share) as n_statements,
-        round(sum(share order by statement_id))::bigint as approved,
-        avg(share order by statement_id) as rate
+        -- as exact decimals, whose sum is the same in any order: a rebuild is equal to the last digit
+        round(sum(share::decimal(18, 15)))::bigint as approved,
+        avg(share::decimal(18, 15)) as rate
     from cells
     group by all
 ),

@@ -1,21 +1,19 @@
 -- Which clusters tell two language models apart: paired by statement, tested on the half that defined no cluster.
 with counts as (
-    select
-        clustering, llm_id, statement_id, cluster_id,
-        count(*) as n,
-        sum(count(*)) over (partition by clustering, llm_id, statement_id) as samples
+    select clustering, llm_id, statement_id, cluster_id, count(*) as n
     from comparison_clusters
     where half = 'test'
-    group by clustering, llm_id, statement_id, cluster_id
+    group by all
 ),
 
 -- a statement is inside the cluster that holds more than half of its samples, if one does
 inside as (
-    select clustering, llm_id, statement_id, max(case when 2 * n > samples then cluster_id end) as cluster_id
+    select clustering, llm_id, statement_id, case when 2 * max(n) > sum(n) then arg_max_null(cluster_id, n) end as cluster_id
     from counts
-    group by clustering, llm_id, statement_id
+    group by all
 ),
 
+-- how many statements have their two responses in these two clusters
 paired as (
     select
         a.clustering,
@@ -23,28 +21,34 @@ paired as (
         b.llm_id as llm_b,
         a.cluster_id as cluster_a,
         b.cluster_id as cluster_b,
-        count(*) over (partition by a.clustering, a.llm_id, b.llm_id) as n
+        count(*) as n
     from inside as a
     inner join inside as b on b.clustering = a.clustering and b.statement_id = a.statement_id and a.llm_id < b.llm_id
+    group by all
 ),
 
--- only the clusters of its two responses can count a statement, so no row is made for all others
+totals as (
+    select clustering, llm_a, llm_b, sum(n)::bigint as n from paired group by all
+),
+
+-- a statement counts in the clusters of its two responses only
 cells as (
-    select clustering, llm_a, llm_b, cluster_a, cluster_b, unnest(list_distinct([cluster_a, cluster_b])) as cluster_id
-    from paired
+    select *, unnest(list_distinct([cluster_a, cluster_b])) as cluster_id from paired
 ),
 
 pairs as (
     select
-        p.clustering, k.cluster_id, p.llm_a, p.llm_b, p.n,
-        count(*) filter (where c.cluster_a = k.cluster_id) as inside_a,
-        count(*) filter (where c.cluster_b = k.cluster_id) as inside_b,
-        count(*) filter (where c.cluster_a = k.cluster_id and c.cluster_b is distinct from k.cluster_id) as only_a,
-        count(*) filter (where c.cluster_b = k.cluster_id and c.cluster_a is distinct from k.cluster_id) as only_b
-    from (select distinct clustering, llm_a, llm_b, n from paired) as p
+        t.clustering, k.cluster_id, t.llm_a, t.llm_b, t.n,
+        coalesce(sum(c.n) filter (where c.cluster_a = k.cluster_id), 0)::bigint as inside_a,
+        coalesce(sum(c.n) filter (where c.cluster_b = k.cluster_id), 0)::bigint as inside_b,
+        coalesce(sum(c.n) filter (where c.cluster_a = k.cluster_id and c.cluster_b is distinct from k.cluster_id), 0)::bigint
+            as only_a,
+        coalesce(sum(c.n) filter (where c.cluster_b = k.cluster_id and c.cluster_a is distinct from k.cluster_id), 0)::bigint
+            as only_b
+    from totals as t
     inner join (select distinct clustering, cluster_id from comparison_clusters) as k using (clustering)
     left join cells as c
-        on c.clustering = p.clustering and c.llm_a = p.llm_a and c.llm_b = p.llm_b and c.cluster_id = k.cluster_id
+        on c.clustering = t.clustering and c.llm_a = t.llm_a and c.llm_b = t.llm_b and c.cluster_id = k.cluster_id
     group by all
 ),
 

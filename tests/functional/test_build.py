@@ -207,6 +207,28 @@ def test_a_wrong_encoding_is_a_rejected_row(project: Project) -> None:
     assert project.rows("select source_line, reason from _bclust.rejected_rows") == [{"source_line": 1, "reason": "not UTF-8"}]
 
 
+def test_a_source_is_read_once_a_build_and_again_where_it_changed_since_the_plan(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bclust import build, session
+
+    reads = []
+    read, unit_tests = session.read_source, build.Build._unit_tests
+    monkeypatch.setattr(session, "read_source", lambda *of: reads.append(of) or read(*of))
+    project.run("build")
+    assert len(reads) == 1
+
+    def between(self: build.Build, names: set[str]) -> None:
+        project.write({"data/texts.jsonl": '{"text": "four"}\n{"text": "five"}\n'})
+        unit_tests(self, names)
+
+    project.write({"data/texts.jsonl": '{"text": "four"}\n'})
+    monkeypatch.setattr(build.Build, "_unit_tests", between)  # comes between the plan and the first node
+    project.run("build")
+    assert len(reads) == 3
+    assert project.rows("select text from texts order by all") == [{"text": "five"}, {"text": "four"}]
+
+
 def test_the_second_of_two_builds_says_who_holds_the_file(project: Project) -> None:
     from bclust.warehouse import build_lock
 
