@@ -15,7 +15,7 @@ from bclust.data_tests import compile_test
 from bclust.errors import BclustError, BudgetError, Interrupted, Location, ProjectError, WarehouseError
 from bclust.increments import absorb, added_rows, holds_all
 from bclust.materializations import MATERIALIZATIONS, comments, discard, new_name, swap
-from bclust.nodes import INCREMENTAL, SEED, SOURCE, VIEW, DataTest, Node
+from bclust.nodes import INCREMENTAL, SEED, SOURCE, TABLE, VIEW, DataTest, Node
 from bclust.plan import Wanted, load_seed, make_plan, refreshed_nodes, wanted_nodes
 from bclust.results import CallCount, Calling, Event, Finished, Note, Plan, Planned, Result, Run, Started, Status
 from bclust.shared import check_shared, publish_into
@@ -172,6 +172,7 @@ class Build:
             self._done(self._result(node, Status.ERROR, message=stopped.message, hint=stopped.hint, calls=self.spent))
             raise
         except BclustError as error:
+            self.warehouse.forget_new_fitted()
             self.warehouse.execute(discard(node))
             return self._result(node, Status.ERROR, message=error.message, where=error.where or node.where, hint=error.hint)
 
@@ -222,6 +223,8 @@ class Build:
         """The record of an incremental table that only has to take in added rows; None for one that is made anew."""
         if record is None or node.materialized != INCREMENTAL or node.name in self.refreshed:
             return None
+        if record.failed_calls and "error" not in self.warehouse.columns(quote(node.name)):
+            return None  # which rows failed is not to be seen
         return record if only_grown(node, now, record.fingerprint, self.contains) else None
 
     def _only_added_rows(self, node: Node) -> contextlib.AbstractContextManager[None]:
@@ -235,7 +238,9 @@ class Build:
         existing = self.warehouse.kind_of(node.name)
         contained: tuple[str, ...] = ()
         if record is not None and (
-            unchanged or (self._is_grown_with(node) and existing and holds_all(self.warehouse, quote(node.name), new_name(node)))
+            # an old view reads the new tables by now: what its rows were is not known
+            unchanged
+            or (self._is_grown_with(node) and existing == TABLE and holds_all(self.warehouse, quote(node.name), new_name(node)))
         ):
             contained = _contained(record, data_version)
         if unchanged and existing == node.relation:
@@ -335,7 +340,7 @@ class Build:
         for test in tests:
             if any(name not in versions for name in test.depends_on):
                 continue  # it reads a table that was never built
-            now = data_test_fingerprint(test, versions)
+            now = data_test_fingerprint(test, self.manifest, versions)
             before = outcomes.get(test.unique_id)
             if before and before[0] == now and before[1] is Status.PASS:
                 self._done(Result(test.unique_id, test.name, "test", Status.REUSED, node=test.node))

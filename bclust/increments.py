@@ -14,7 +14,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from bclust.materializations import new_name
-from bclust.warehouse import quote
+from bclust.warehouse import ROW, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 
 def holds_all(warehouse: Warehouse, old: str, new: str) -> bool:
     """Whether every row of ``old`` is in ``new``, but for rows with an error: those were no answers."""
-    valid = "where error is null" if "error" in warehouse.columns(old) else ""
+    columns = warehouse.columns(old)
+    if list(columns.items()) != list(warehouse.columns(new).items()):
+        return False
+    valid = "where error is null" if "error" in columns else ""
     [(lost,)] = warehouse.execute(
-        f"""select count(*) from (select hash(t) as row, count(*) as n from {old} as t {valid} group by all) as a
-            anti join (select hash(t) as row, count(*) as n from {new} as t group by all) as b on a.row = b.row and a.n <= b.n"""
+        f"""select count(*) from (select hash({ROW}) as row, count(*) as n from {old} as {ROW} {valid} group by all) as a
+            anti join (select hash({ROW}) as row, count(*) as n from {new} as {ROW} group by all) as b
+            on a.row = b.row and a.n <= b.n"""
     )
     return bool(lost == 0)
 

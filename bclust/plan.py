@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bclust.errors import BclustError, ProjectError
 from bclust.increments import added_rows, holds_all
 from bclust.materializations import typed_seed
-from bclust.nodes import INCREMENTAL, MODEL, SEED, SOURCE, Node
+from bclust.nodes import INCREMENTAL, MODEL, SEED, SOURCE, VIEW, Node
 from bclust.results import CallCount, NodePlan, Plan
 from bclust.sources import SOURCE_COLUMNS, seed_to_arrow
 from bclust.sql_types import FITTED
@@ -214,13 +214,16 @@ def _only_added_rows(
     for name in node.grows_with:
         if stale.get(name) and name in records:
             versions[name] = warehouse.data_version(quote(name))[0]
-            if versions[name] != records[name].data_version and not holds_all(
-                warehouse, f"{working}.main.{quote(name)}", quote(name)
+            is_view = session.manifest.nodes[name].materialized == VIEW
+            if versions[name] != records[name].data_version and (
+                is_view or not holds_all(warehouse, f"{working}.main.{quote(name)}", quote(name))
             ):
                 contains[name] = ()
     if not only_grown(node, fingerprint(node, session.manifest, versions), record.fingerprint, contains):
         return contextlib.nullcontext()
     own = f"{working}.main.{quote(node.name)}"
+    if record.failed_calls and "error" not in warehouse.columns(own):
+        return contextlib.nullcontext()
     return added_rows(warehouse, node, of=f"__scratch.main.{quote(node.grows_with[0])}", own=own)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MODEL_KEYS = ("name", "description", "config", "columns", "data_tests")
 MODEL_CONFIG_KEYS = ("materialized", "unique_key", "grows_with", "max_growth", "tags", "calls_at_most", "plan_note", "meta")
 _SEED_CONFIG_KEYS = ("tags", "file", "rest", "meta")
+_TEXT = r"'(?:[^']|'')*'"  # in SQL
 _UNIT_KEYS = ("name", "description", "model", "given", "functions", "vars", "expect")
 
 
@@ -74,15 +75,22 @@ def _resolved_functions(functions: Mapping[str, Function]) -> dict[str, Function
     resolved = dict(functions)
     for name, function in functions.items():
         if function.macro_sql is not None:
-            text = re.sub(r"--[^\n]*", "", function.macro_sql)
+            text = _without_comments(function.macro_sql)
             used = [functions[w] for w in sorted(set(re.findall(r"\b\w+(?=\s*\()", text))) if w in functions and w != name]
-            source = " ".join(text.split()) + "".join(u.macro_sql or u.source_hash for u in used)
+            source = (
+                " ".join(text.split()) + "".join(re.findall(_TEXT, text)) + "".join(u.macro_sql or u.source_hash for u in used)
+            )
             resolved[name] = replace(function, source_hash=sql_reader.digest(source))
     return resolved
 
 
 def _macro_words(function: Function, pattern: str) -> list[str]:
-    return re.findall(pattern, re.sub(r"--[^\n]*", "", function.macro_sql or ""))
+    return re.findall(pattern, _without_comments(function.macro_sql or ""), re.IGNORECASE)
+
+
+def _without_comments(sql: str) -> str:
+    """SQL without what stands behind --, unless that is in a text."""
+    return re.sub(rf"({_TEXT})|--[^\n]*", lambda found: found[1] or "", sql)
 
 
 def _functions_behind(names: Iterable[str], functions: Mapping[str, Function]) -> set[str]:
@@ -93,7 +101,8 @@ def _functions_behind(names: Iterable[str], functions: Mapping[str, Function]) -
         name = todo.pop()
         if name not in found:
             found.add(name)
-            todo += [w for w in _macro_words(functions[name], r"\b(\w+)\s*\(") if w in functions]
+            words = [w.lower() for w in _macro_words(functions[name], r"\b(\w+)\s*\(")]
+            todo += [w for w in words if w in functions]
     return found
 
 

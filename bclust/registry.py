@@ -142,25 +142,27 @@ def source_hash(path: Path, uses: Iterable[str] = ()) -> str:
         name = file.relative_to(folder).as_posix()
         if name in seen or not file.is_file():
             continue
-        imports, seen[name] = _code(file.read_text(encoding="utf-8"), folder)
+        imports, seen[name] = _code(file.read_text(encoding="utf-8"), folder, file.parent.relative_to(folder).parts)
         todo.extend(imports)
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
 
 @functools.cache
-def _code(text: str, folder: Path) -> tuple[list[Path], str]:
-    """Which project files a file imports, and what it does; functions share many files."""
+def _code(text: str, folder: Path, package: tuple[str, ...]) -> tuple[list[Path], str]:
+    """Which project files a file of a package (a folder below udfs/) imports, and what it does; functions share many files."""
     tree = ast.parse(text)
-    return _project_imports(tree, folder), ast.dump(_without_docstrings(tree))
+    return _project_imports(tree, folder, package), ast.dump(_without_docstrings(tree))
 
 
-def _project_imports(tree: ast.AST, folder: Path) -> list[Path]:
+def _project_imports(tree: ast.AST, folder: Path, package: tuple[str, ...]) -> list[Path]:
     modules: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            above = ("udfs", *package)[: len(package) + 2 - node.level] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            modules += [module, *(f"{module}.{alias.name}" for alias in node.names)]
     paths = [folder.joinpath(*module.split(".")[1:]) for module in modules if module.split(".")[0] == "udfs"]
     return [candidate for p in paths for candidate in (p.with_suffix(".py"), p / "__init__.py") if candidate.is_file()]
 

@@ -8,6 +8,7 @@ content stops there. Library versions are recorded with the run, never compared:
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,18 @@ create table if not exists _bclust.results (
 create table if not exists _bclust.rejected_rows (
     node varchar, source_file varchar, source_line bigint, reason varchar, text varchar
 );
-create table if not exists _bclust.fitted (handle varchar primary key, node varchar, value blob);
+create table if not exists _bclust.fitted (handle varchar, node varchar, value blob);
+"""
+
+# In an older warehouse a handle has one row, so nodes that made equal values took them from each other.
+ONE_OWNER = """
+select 1 from duckdb_constraints()
+where database_name = current_database() and schema_name = '_bclust' and table_name = 'fitted' and constraint_type = 'PRIMARY KEY'
+"""
+SEVERAL_OWNERS = """
+create table _bclust.__fitted as from _bclust.fitted;
+drop table _bclust.fitted;
+alter table _bclust.__fitted rename to fitted;
 """
 
 
@@ -84,6 +96,9 @@ class Record:
 def ensure_schema(warehouse: Warehouse) -> None:
     """Make the runner's own tables."""
     warehouse.execute(SCHEMA)
+    if warehouse.execute(ONE_OWNER):
+        with warehouse.transaction():
+            warehouse.execute(SEVERAL_OWNERS)
 
 
 def read_records(warehouse: Warehouse) -> dict[str, Record]:
@@ -209,8 +224,15 @@ def _short(value: Any) -> str:
 # --- tests and runs --------------------------------------------------------------------------------------------
 
 
-def data_test_fingerprint(test: DataTest, versions: Mapping[str, str]) -> str:
-    """Equal when neither the test nor the rows it reads have changed."""
+_VARIABLE = re.compile(r"getvariable\(\s*'(\w+)'", re.IGNORECASE)
+
+
+def data_test_fingerprint(test: DataTest, manifest: Manifest, versions: Mapping[str, str]) -> str:
+    """Equal when neither the test, the variables and functions it names nor the rows it reads have changed."""
+    text = canonical_json([test.arguments, test.filter, test.sql])
+    words = set(re.findall(r"\w+", text))
+    functions = {name: f for name, f in manifest.functions.items() if name in words}
+    named = _VARIABLE.findall(" ".join([text, *(f.macro_sql or "" for f in functions.values())]))
     return sql_reader.digest(
         canonical_json(
             [
@@ -221,6 +243,8 @@ def data_test_fingerprint(test: DataTest, versions: Mapping[str, str]) -> str:
                 test.filter,
                 test.sql,
                 {n: versions.get(n) for n in test.depends_on},
+                {v: manifest.config.vars.get(v) for v in named},
+                {name: f"v{f.version} {f.source_hash}" for name, f in functions.items()},
             ]
         )
     )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bclust.registry import Function
 
 Error = duckdb.Error
+ROW = '"__row__"'  # an alias that stands for whole rows: no column has this name
 _TABLES = "select table_name, table_type from information_schema.tables where table_catalog = current_database()"
 _LOCKED = re.compile(r"Conflicting lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
 
@@ -217,10 +218,11 @@ class Warehouse:
         return {row[0]: row[1] for row in self.execute(f"describe {name}")}
 
     def data_version(self, name: str) -> tuple[str, int]:
-        """What the table holds, whatever the order of its rows: ("count-hash", count)."""
-        # sum(), since equal rows cancel out in bit_xor()
-        count, total = self.execute(f"select count(*), sum(hash(t)::hugeint) from {name} as t")[0]
-        return f"{count}-{total or 0}", count
+        """What the table holds, whatever the order of its rows: ("count-hash-columns", count)."""
+        # sum(), since equal rows cancel out in bit_xor(). hash() sees neither names nor types: 1 is true, and 1::bigint
+        count, total = self.execute(f"select count(*), sum(hash({ROW})::hugeint) from {name} as {ROW}")[0]
+        columns = sha256(json.dumps([*self.columns(name).items()]).encode()).hexdigest()[:12]
+        return f"{count}-{total or 0}-{columns}", count
 
     # --- functions and variables -------------------------------------------------------------------------------
 
@@ -298,7 +300,7 @@ class Warehouse:
         if handle not in self._fitted:
             import numpy as np
 
-            found = self._con.cursor().execute("select value from _bclust.fitted where handle = ?", [handle]).fetchall()
+            found = self._con.cursor().execute("select value from _bclust.fitted where handle = ? limit 1", [handle]).fetchall()
             if not found:
                 raise WarehouseError(f"no fitted value {handle}", hint="build the model that fits it: bclust build -f -s ...")
             with np.load(io.BytesIO(found[0][0]), allow_pickle=False) as data:
@@ -306,11 +308,18 @@ class Warehouse:
         return self._fitted[handle]
 
     def store_fitted(self, node: str) -> None:
-        """Write the fitted values that a node made; those it made before are dropped. Call inside its transaction."""
+        """Write the fitted values that a node made; those it made before are dropped. Call inside its transaction.
+
+        An equal value that another node made is kept under that node's name, too.
+        """
         if self._new_fitted:
             self.execute("delete from _bclust.fitted where node = ?", [node])
             for handle, value in self._new_fitted.items():
-                self.execute("insert or replace into _bclust.fitted values (?, ?, ?)", [handle, node, value])
+                self.execute("insert into _bclust.fitted values (?, ?, ?)", [handle, node, value])
+        self._new_fitted.clear()
+
+    def forget_new_fitted(self) -> None:
+        """Drop the fitted values of a node that failed: the next one must not store them as its own."""
         self._new_fitted.clear()
 
     # --- publishing --------------------------------------------------------------------------------------------

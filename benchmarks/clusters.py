@@ -130,9 +130,7 @@ def million(algorithm: str, vectors: np.ndarray, labels: list[str], rows: int) -
     functions = load_functions(ROOT)
     took = {}
     with tempfile.TemporaryDirectory() as folder, Warehouse(Path(folder) / "million.duckdb") as warehouse:
-        warehouse.execute(
-            "create schema _bclust; create table _bclust.fitted (handle varchar primary key, node varchar, value blob)"
-        )
+        warehouse.execute("create schema _bclust; create table _bclust.fitted (handle varchar, node varchar, value blob)")
         for name in ("auto_clusters", "checked_clustering", "fit_clusters", "assign_cluster", "cluster_agreement"):
             arrow = None if functions[name].kind == "macro" else arrow_function(functions[name], Context(ROOT), warehouse)
             warehouse.register(functions[name], arrow)

@@ -325,3 +325,101 @@ def test_clean_keeps_the_call_store(project: Project) -> None:
     assert not (project.root / "target").exists()
     assert not (project.root / "warehouse.duckdb").is_symlink()
     assert "calls 0 new, 6 cached" in done(project.run("build").err)
+
+
+@pytest.mark.parametrize(
+    "pair", ["select 1 as high, 2 as low", "select 1::bigint as low, 2 as high", "select true as low, 2 as high"]
+)
+def test_a_column_that_changes_its_name_or_type_is_a_change(project: Project, pair: str) -> None:
+    project.write(
+        {"models/pair.sql": "select 1 as low, 2 as high", "models/below.sql": "select low, typeof(low) as type from pair"}
+    )
+    project.run("build", "-s", "below")
+    project.write({"models/pair.sql": pair})
+    assert project.run("build", "-s", "below").code == 0
+    assert project.rows("select low, typeof(low) as type from pair") == project.rows("from below")
+    [expected] = project.rows(f"select low, typeof(low) as type from ({pair})")
+    assert project.rows("from below") == [expected]
+
+
+def test_a_column_may_be_called_t(project: Project) -> None:
+    project.write(
+        {"models/pair.sql": "select 1 as t, getvariable('greeting') as word", "models/below.sql": "select word from pair"}
+    )
+    project.run("build", "-s", "below")
+    project.replace("bclust.yml", "greeting: hello", "greeting: hey")
+    project.run("build", "-s", "below")
+    assert project.rows("from below") == [{"word": "hey"}]
+
+
+@pytest.mark.parametrize("changed", ["one", "other"])
+def test_two_models_may_fit_the_same_value(project: Project, changed: str) -> None:
+    project.replace("bclust.yml", "n: 10}", "n: 10, w: 1}")
+    kept = {"one": "other", "other": "one"}[changed]
+    project.write(
+        {
+            "udfs/learn.py": """
+                from bclust.functions import column
+                import numpy as np
+                @column("(numbers DOUBLE[]) -> STRUCT(fitted FITTED)")
+                def learn(numbers):
+                    return {"fitted": {"mean": np.array([np.mean(numbers)])}}
+            """,
+            "udfs/shifted.py": """
+                from bclust.functions import scalar
+                @scalar("(value DOUBLE, fitted FITTED) -> DOUBLE")
+                def shifted(value, fitted):
+                    return value - fitted["mean"][0]
+            """,
+            "models/one.sql": "select learn(list(length(text)::double order by text)).fitted as fitted from texts",
+            "models/other.sql": "select learn(list(length(text)::double order by text)).fitted as fitted from texts",
+            "models/applied.sql": f"select shifted(getvariable('w')::double, fitted) as x from {kept}",
+        }
+    )
+    assert project.run("build", "-s", "applied one other").code == 0
+    project.write(
+        {f"models/{changed}.sql": "select learn(list(1 + length(text)::double order by text)).fitted as fitted from texts"}
+    )
+    assert project.run("build", "-s", changed).code == 0
+    project.replace("bclust.yml", "w: 1}", "w: 2}")
+    outcome = project.run("build", "-s", "applied")
+    assert outcome.code == 0, outcome.err
+    assert len(project.rows("from applied where x is not null")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "expected"),
+    [
+        ("udfs/told.sql", "-- b'", "-- d'", "a -- dc hello"),  # behind -- , but in a text
+        ("udfs/told.sql", "'a --", "'a  --", "a  -- bc hello"),  # layout, but of a text
+        ("bclust.yml", "greeting: hello", "greeting: hey", "a -- bc hey"),  # a variable, named in capitals
+        ("udfs/_helper.py", '"c"', '"x"', "a -- bx hello"),  # a relative import
+    ],
+)
+def test_all_that_a_function_is_made_of_counts(project: Project, name: str, before: str, after: str, expected: str) -> None:
+    project.write(
+        {
+            "udfs/told.sql": "create or replace macro told(x) as ('a -- b' || x || ' ' || GETVARIABLE('greeting'))",
+            "udfs/_helper.py": 'LETTER = "c"\n',
+            "udfs/letter.py": """
+                from bclust.functions import scalar
+                from ._helper import LETTER
+                @scalar("(x INTEGER) -> VARCHAR")
+                def letter(x):
+                    return [LETTER for _ in x]
+            """,
+            "models/told_texts.sql": "select told(letter(1)) as text",
+        }
+    )
+    assert project.run("build", "-s", "told_texts").code == 0
+    project.replace(name, before, after)
+    project.run("build", "-s", "told_texts")
+    assert project.rows("from told_texts") == [{"text": expected}]
+
+
+def test_a_data_test_runs_again_when_a_variable_it_names_changes(project: Project) -> None:
+    project.write({"tests/data/short.sql": "select text from texts where length(text) > getvariable('most')"})
+    project.replace("bclust.yml", "n: 10}", "n: 10, most: 20}")
+    assert project.run("build").code == 0
+    project.replace("bclust.yml", "most: 20", "most: 1")
+    assert project.run("build").code == 1

@@ -133,6 +133,39 @@ def test_failed_rows_are_computed_again_and_move_no_fit(growing: Project) -> Non
     assert growing.rows("select count(*) as n from placed") == [{"n": 6}]
 
 
+def test_a_changed_row_is_seen_through_a_view(growing: Project) -> None:
+    growing.write(
+        {
+            "models/texts.sql": "select record->>'text' as text, record->>'label' as label from raw where source_line <= 3",
+            "models/seen.sql": "select text, label from texts",
+            "models/labels.sql": "select text, label from seen",
+        }
+    )
+    growing.replace(
+        "models/_models.yml",
+        "  - name: fit\n",
+        "  - name: seen\n    config: {materialized: view}\n"
+        "  - name: labels\n    config: {materialized: incremental, grows_with: seen, unique_key: text}\n  - name: fit\n",
+    )
+    growing.run("build")
+    growing.replace("data/texts.jsonl", '{"text": "t1"}', '{"text": "t1", "label": "new"}')
+    growing.run("build")
+    assert growing.rows("select label from labels where text = 't1'") == [{"label": "new"}]
+
+
+def test_a_failed_call_is_made_again_in_a_table_without_an_error_column(growing: Project) -> None:
+    growing.replace("data/texts.jsonl", '"t1"', '"bad"')
+    growing.replace("models/answers.sql", ", answer.error as error", "")
+    growing.write({"models/counts.sql": "select count(*) - count(answer) as missing from answers"})
+    (growing.root / "broken").touch()
+    growing.run("build")
+    assert growing.rows("from counts") == [{"missing": 2}]
+    (growing.root / "broken").unlink()
+    assert "2 new calls" in growing.run("plan").out
+    assert "calls 2 new" in done(growing.run("build").err)
+    assert growing.rows("from counts") == [{"missing": 0}]
+
+
 def test_a_changed_prompt_is_no_growth(growing: Project) -> None:
     growing.run("build")
     growing.replace("bclust.yml", "greeting: hello, n: 3", "greeting: hey, n: 4")

@@ -72,6 +72,13 @@ def test_clusters_without_a_namer_go_by_their_words_and_names_cost_a_call_for_ea
     assert counts == {"n": 20, "named": named, "themes": 20, "errors": 0, "calls": calls}
 
 
+@pytest.mark.parametrize("settings", ["themes_llm: null", "judge_llm: null", "themes_llm: null, judge_llm: null"])
+def test_each_helper_may_be_missing(tmp_path: Path, settings: str) -> None:
+    bclust(tmp_path, "init", "x")
+    outcome = bclust(tmp_path / "x", "build", "--select", "llms", "--vars", f"{{{settings}}}")
+    assert outcome.returncode == 0, outcome.stderr
+
+
 def test_a_second_build_prints_no_new_calls_and_reuses_every_node(starter: Path) -> None:
     outcome = bclust(starter, "build")
     last = next(line for line in outcome.stderr.splitlines() if line.startswith("Done."))

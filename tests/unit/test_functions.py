@@ -64,7 +64,7 @@ FUNCTIONS = {
 def warehouse(empty_project: Project) -> Warehouse:
     empty_project.write(FUNCTIONS)
     warehouse = Warehouse()
-    warehouse.execute("create schema _bclust; create table _bclust.fitted (handle varchar primary key, node varchar, value blob)")
+    warehouse.execute("create schema _bclust; create table _bclust.fitted (handle varchar, node varchar, value blob)")
     for function in load_functions(empty_project.root).values():
         warehouse.register(function, arrow_function(function, Context(empty_project.root), warehouse))
     warehouse.execute("create table v as select i, [i, i + 1]::float[] as vector from range(5000) t(i)")
