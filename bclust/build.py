@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bclust.calls import Budget, CallDesk, Progress
 from bclust.data_tests import compile_test
 from bclust.errors import BclustError, BudgetError, Interrupted, Location, ProjectError, WarehouseError
-from bclust.increments import absorb, added_rows, holds_all
+from bclust.increments import absorb, added_rows, adds_to_keys, holds_all
 from bclust.materializations import MATERIALIZATIONS, comments, discard, new_name, swap
 from bclust.nodes import INCREMENTAL, SEED, SOURCE, TABLE, VIEW, DataTest, Node
 from bclust.plan import Wanted, load_seed, make_plan, refreshed_nodes, wanted_nodes
@@ -193,9 +193,10 @@ class Build:
         failed = sum(c.failed for c in calls)
         with self.warehouse.transaction():
             if before:
+                seen = self._is_seen_below(node)
                 absorb(self.warehouse, node)
                 data_version, rows = self.warehouse.data_version(quote(node.name))
-                new = Record(now, data_version, rows, failed, _contained(before, data_version))
+                new = Record(now, data_version, rows, failed, _contained(before, data_version) if seen else ())
             else:
                 new = self._put_in_place(node, now, record, failed)
             self.warehouse.store_fitted(node.name)
@@ -240,7 +241,12 @@ class Build:
         if record is not None and (
             # an old view reads the new tables by now: what its rows were is not known
             unchanged
-            or (self._is_grown_with(node) and existing == TABLE and holds_all(self.warehouse, quote(node.name), new_name(node)))
+            or (
+                self._is_grown_with(node)
+                and existing == TABLE
+                and holds_all(self.warehouse, quote(node.name), new_name(node))
+                and self._is_seen_below(node, old=quote(node.name))
+            )
         ):
             contained = _contained(record, data_version)
         if unchanged and existing == node.relation:
@@ -256,6 +262,14 @@ class Build:
     def _is_grown_with(self, node: Node) -> bool:
         """Whether some model asks if this table has only gained rows."""
         return any(node.name in other.grows_with for other in self.manifest.nodes.values())
+
+    def _is_seen_below(self, node: Node, old: str | None = None) -> bool:
+        """Whether the rows that a table gains reach all incremental tables that grow with it; ask before they are in place."""
+        present = self.warehouse.tables()
+        below = [n for n in self.manifest.nodes.values() if n.materialized == INCREMENTAL and node.name in n.grows_with]
+        return not any(
+            adds_to_keys(self.warehouse, n, own=quote(n.name), new=new_name(node), old=old) for n in below if n.name in present
+        )
 
     def _load_source(self, node: Node) -> str:
         rows = self.session.read_source(node)

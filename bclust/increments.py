@@ -4,7 +4,8 @@ A model says so in its config: ``grows_with`` names the inputs whose added rows 
 
 * ``materialized: incremental`` with ``unique_key``: the model's SQL runs over the rows of the (first) input whose key the table
   does not hold, and the result is added. Each row of the table must follow from rows of that input with the same key; a key
-  with a row whose ``error`` is not NULL is computed again.
+  with a row whose ``error`` is not NULL is computed again. Where an input gains rows under a key that the table holds as done,
+  the table is made anew.
 * any other table stays as it is until the inputs have grown by more than ``max_growth`` (a fit that new rows must not move).
 """
 
@@ -37,16 +38,45 @@ def holds_all(warehouse: Warehouse, old: str, new: str) -> bool:
     return bool(lost == 0)
 
 
+def adds_to_keys(warehouse: Warehouse, node: Node, *, own: str, new: str, old: str | None = None) -> bool:
+    """Whether an input gained rows under a key that ``node``, whose table is ``own``, holds as done, so that it would miss them.
+
+    ``new`` is the input as it is, and ``old`` what it was, of which it holds all; or ``new`` is the added rows alone.
+    """
+    keys = set(node.unique_key)
+    if not keys <= warehouse.columns(own).keys() or not keys <= warehouse.columns(new).keys():
+        return False
+
+    def answered_under_done(table: str) -> int:
+        valid = "and i.error is null" if "error" in warehouse.columns(table) else ""
+        done = f"exists (from ({_done(warehouse, node, own)}) as o where {_same_key(node, 'i', 'o')})"
+        [(n,)] = warehouse.execute(f"select count(*) from {table} as i where {done} {valid}")
+        return int(n)
+
+    return answered_under_done(new) > (answered_under_done(old) if old else 0)
+
+
+def _done(warehouse: Warehouse, node: Node, own: str) -> str:
+    """The keys of a table that need not be computed again: those without an error."""
+    keys = ", ".join(map(quote, node.unique_key))
+    whole = "having count(error) = 0" if "error" in warehouse.columns(own) else ""
+    return f"select {keys} from {own} group by {keys} {whole}"
+
+
+def _same_key(node: Node, one: str, other: str) -> str:
+    """That two rows have the same key; NULL is a key, too."""
+    return " and ".join(f"{one}.{k} is not distinct from {other}.{k}" for k in map(quote, node.unique_key))
+
+
 @contextlib.contextmanager
 def added_rows(warehouse: Warehouse, node: Node, *, of: str, own: str) -> Iterator[None]:
     """Meanwhile the name of the input that ``node`` grows with means its added rows only.
 
     ``of`` and ``own`` are the full names of the input's table and of the node's.
     """
-    name, keys = quote(node.grows_with[0]), ", ".join(map(quote, node.unique_key))
-    whole = "having count(error) = 0" if "error" in warehouse.columns(own) else ""
-    done = f"select {keys} from {own} group by {keys} {whole}"
-    warehouse.execute(f"create or replace temp view {name} as from {of} as i anti join ({done}) as o using ({keys})")
+    name, done = quote(node.grows_with[0]), _done(warehouse, node, own)
+    same = _same_key(node, "i", "o")
+    warehouse.execute(f"create or replace temp view {name} as from {of} as i anti join ({done}) as o on {same}")
     try:
         yield
     finally:
@@ -55,7 +85,8 @@ def added_rows(warehouse: Warehouse, node: Node, *, of: str, own: str) -> Iterat
 
 def absorb(warehouse: Warehouse, node: Node) -> None:
     """Put the added rows into the node's table, in the place of those that failed; call inside a transaction."""
-    own, new, keys = quote(node.name), new_name(node), ", ".join(map(quote, node.unique_key))
+    own, new = quote(node.name), new_name(node)
     if "error" in warehouse.columns(own):
-        warehouse.execute(f"delete from {own} where ({keys}) in (select ({keys}) from {own} where error is not null)")
+        failed = f"from {own} as f where f.error is not null and {_same_key(node, own, 'f')}"
+        warehouse.execute(f"delete from {own} where exists ({failed})")
     warehouse.execute(f"insert into {own} by name from {new}; drop table {new}")

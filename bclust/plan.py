@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bclust.errors import BclustError, ProjectError
-from bclust.increments import added_rows, holds_all
+from bclust.increments import added_rows, adds_to_keys, holds_all
 from bclust.materializations import typed_seed
 from bclust.nodes import INCREMENTAL, MODEL, SEED, SOURCE, VIEW, Node
 from bclust.results import CallCount, NodePlan, Plan
@@ -214,9 +214,11 @@ def _only_added_rows(
     for name in node.grows_with:
         if stale.get(name) and name in records:
             versions[name] = warehouse.data_version(quote(name))[0]
-            is_view = session.manifest.nodes[name].materialized == VIEW
+            old, new = f"{working}.main.{quote(name)}", quote(name)
             if versions[name] != records[name].data_version and (
-                is_view or not holds_all(warehouse, f"{working}.main.{quote(name)}", quote(name))
+                session.manifest.nodes[name].materialized == VIEW
+                or not holds_all(warehouse, old, new)
+                or adds_to_keys(warehouse, node, own=f"{working}.main.{quote(node.name)}", new=new, old=old)
             ):
                 contains[name] = ()
     if not only_grown(node, fingerprint(node, session.manifest, versions), record.fingerprint, contains):

@@ -218,11 +218,17 @@ class Warehouse:
         return {row[0]: row[1] for row in self.execute(f"describe {name}")}
 
     def data_version(self, name: str) -> tuple[str, int]:
-        """What the table holds, whatever the order of its rows: ("count-hash-columns", count)."""
+        """What the table holds, whatever the order of its rows: ("answered-hash-columns", rows).
+
+        Answered are the rows without an error, where the table has such a column.
+        """
+        described = self.columns(name)
+        answered = "count(*) filter (where error is null)" if "error" in described else "count(*)"
         # sum(), since equal rows cancel out in bit_xor(). hash() sees neither names nor types: 1 is true, and 1::bigint
-        count, total = self.execute(f"select count(*), sum(hash({ROW})::hugeint) from {name} as {ROW}")[0]
-        columns = sha256(json.dumps([*self.columns(name).items()]).encode()).hexdigest()[:12]
-        return f"{count}-{total or 0}-{columns}", count
+        facts = f"{answered}, sum(hash({ROW})::hugeint), count(*)"
+        answers, total, rows = self.execute(f"select {facts} from {name} as {ROW}")[0]
+        columns = sha256(json.dumps([*described.items()]).encode()).hexdigest()[:12]
+        return f"{answers}-{total or 0}-{columns}", rows
 
     # --- functions and variables -------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ with words as (
         c.clustering,
         cluster_keywords(list(s.statement order by s.statement_id), list(c.cluster_id order by s.statement_id)) as words
     from statement_clusters as c
+    semi join statement_cluster_fits as f using (clustering)  -- a clustering more is no growth of the others
     inner join statements as s using (statement_id)
     group by c.clustering
 ),

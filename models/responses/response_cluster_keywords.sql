@@ -2,6 +2,7 @@
 with texts as (
     select c.clustering, c.cluster_id, r.statement_id, r.llm_id, r.sample, s.statement, r.response
     from response_clusters as c
+    semi join response_cluster_fits as f using (clustering)  -- a clustering more is no growth of the others
     inner join responses as r using (statement_id, llm_id, sample)
     inner join statements as s using (statement_id)
     -- words of 200 members a cluster tell as much as those of all

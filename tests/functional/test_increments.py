@@ -109,7 +109,11 @@ def test_rows_that_left_are_gone(growing: Project) -> None:
     assert growing.rows("select n from fit") == [{"n": 2}]
 
 
-def test_failed_rows_are_computed_again_and_move_no_fit(growing: Project) -> None:
+@pytest.mark.parametrize(("max_growth", "moves"), [(0.5, False), (0.4, True)])
+def test_failed_rows_are_computed_again_and_move_a_fit_only_where_they_are_many(
+    growing: Project, max_growth: float, moves: bool
+) -> None:
+    """Two of six failed, so what a fit can be made on grows by half when they are answered."""
     growing.replace("data/texts.jsonl", '"t1"', '"bad"')
     (growing.root / "broken").touch()
     growing.write(
@@ -118,7 +122,7 @@ def test_failed_rows_are_computed_again_and_move_no_fit(growing: Project) -> Non
             "models/placed.sql": "select text, llm_id, length(answer) / f.longest as place from answers cross join fit as f where error is null",
         }
     )
-    growing.replace("models/_models.yml", "grows_with: texts, max_growth: 0.5", "grows_with: answers")
+    growing.replace("models/_models.yml", "grows_with: texts, max_growth: 0.5", f"grows_with: answers, max_growth: {max_growth}")
     growing.replace(
         "models/_models.yml", "grows_with: texts, unique_key: [text]", "grows_with: answers, unique_key: [text, llm_id]"
     )
@@ -128,7 +132,8 @@ def test_failed_rows_are_computed_again_and_move_no_fit(growing: Project) -> Non
     (growing.root / "broken").unlink()
     outcome = growing.run("build")
     assert "calls 2 new, 0 cached, 0 failed" in done(outcome.err)
-    assert "REUSED  fit" in outcome.err
+    assert ("REUSED  fit" in outcome.err) is not moves
+    assert growing.rows("select n from fit") == [{"n": 6 if moves else 4}]
     assert growing.rows("select count(*) as n, count(error) as errors from answers") == [{"n": 6, "errors": 0}]
     assert growing.rows("select count(*) as n from placed") == [{"n": 6}]
 
@@ -164,6 +169,42 @@ def test_a_failed_call_is_made_again_in_a_table_without_an_error_column(growing:
     assert "2 new calls" in growing.run("plan").out
     assert "calls 2 new" in done(growing.run("build").err)
     assert growing.rows("from counts") == [{"missing": 0}]
+
+
+def incremental(project: Project, name: str, sql: str, *, grows_with: str, key: str) -> None:
+    """One more incremental model."""
+    project.write({f"models/{name}.sql": sql})
+    config = f"{{materialized: incremental, grows_with: {grows_with}, unique_key: {key}}}"
+    project.replace("models/_models.yml", "  - name: fit\n", f"  - name: {name}\n    config: {config}\n  - name: fit\n")
+
+
+def test_more_rows_of_a_key_make_a_table_anew(growing: Project) -> None:
+    incremental(growing, "heard", "select text, count(*) as n from answers group by text", grows_with="answers", key="text")
+    growing.run("build")
+    growing.replace("bclust.yml", "- {llm_id: b}", "- {llm_id: b}\n    - {llm_id: c}")
+    growing.run("build")
+    assert growing.rows("select distinct n from heard") == [{"n": 3}]
+
+
+def test_a_failed_row_that_succeeds_reaches_a_table_without_an_error_column(growing: Project) -> None:
+    growing.replace("data/texts.jsonl", '"t1"', '"bad"')
+    (growing.root / "broken").touch()
+    sql = "select text, llm_id, length(answer) as n from answers"
+    incremental(growing, "lengths", sql, grows_with="answers", key="[text, llm_id]")
+    growing.run("build")
+    assert growing.rows("select count(*) - count(n) as missing from lengths") == [{"missing": 2}]
+    (growing.root / "broken").unlink()
+    growing.run("build")
+    assert growing.rows("select count(*) - count(n) as missing from lengths") == [{"missing": 0}]
+
+
+def test_a_key_may_be_null(growing: Project) -> None:
+    growing.write({"models/keys.sql": "select nullif(text, 't1') as key from texts"})
+    incremental(growing, "keyed", "select key from keys", grows_with="keys", key="key")
+    growing.run("build")
+    grow(growing, 3, 4)
+    growing.run("build")
+    assert growing.rows("select count(*) as n from keyed") == [{"n": 4}]
 
 
 def test_a_changed_prompt_is_no_growth(growing: Project) -> None:

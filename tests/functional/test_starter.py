@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -77,6 +78,21 @@ def test_each_helper_may_be_missing(tmp_path: Path, settings: str) -> None:
     bclust(tmp_path, "init", "x")
     outcome = bclust(tmp_path / "x", "build", "--select", "llms", "--vars", f"{{{settings}}}")
     assert outcome.returncode == 0, outcome.stderr
+
+
+def test_a_language_model_that_is_added_reaches_every_approval_table(tmp_path: Path) -> None:
+    assert bclust(tmp_path, "init", "x").returncode == 0
+    few = ("--vars", "{n_statements: 24, wordings: [approve]}", "-s", "tag:personas_evaluation")
+    project, config = tmp_path / "x", tmp_path / "x" / "bclust.yml"
+    whole = config.read_text()
+    config.write_text(re.sub(r"    - \{llm_id: bold,.*\n", "", whole))
+    assert bclust(project, "build", *few).returncode == 0
+    config.write_text(whole)
+    outcome = bclust(project, "build", *few)
+    assert outcome.returncode == 0, outcome.stderr
+    for table in ("approvals", "approval_statements", "approval_rates", "statement_cluster_approvals"):
+        said = bclust(project, "sql", "--format", "csv", f"select count(distinct llm_id) as n from {table}")
+        assert said.stdout.split() == ["n", "3"], table
 
 
 def test_a_second_build_prints_no_new_calls_and_reuses_every_node(starter: Path) -> None:
