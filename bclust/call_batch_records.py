@@ -77,6 +77,7 @@ class BatchRecords:
             file.write(f"PID {os.getpid()}")
             file.flush()
             self._lock = file
+            self._exist = self._exist or self.store.has_table("batches")  # the process that was waited for may have made them
         self._holders += 1
         return True
 
@@ -104,7 +105,8 @@ class BatchRecords:
 
     @property
     def _lock_path(self) -> Any:
-        return self.store.path.with_name(self.store.path.name + ".batches.lock")
+        path = self.store.path.resolve()  # one lock for one store, by whatever link it is reached
+        return path.with_name(path.name + ".batches.lock")
 
     # --- reading -----------------------------------------------------------------------------------------------
 

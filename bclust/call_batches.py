@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 _SLOWER, _SLOWEST = 1.5, 12.0  # the wait between two looks grows by this factor, to so many times the first
 _PATIENCE = 10  # a server that does not answer is asked so many times the tries of a single call
-_TRANSFER_S = 600.0  # for a file to be sent or fetched
+_TRANSFER_S = 600.0  # for a file to be sent, fetched or looked into
 _LOOKS_FOR_MISSING = 3  # results that lack a question may be incomplete: so often they are fetched
 _OVERHEAD = 512  # bytes that a question takes beyond its payload
 _SENDING = 2 / 3  # the share of the grace after which a sending is given up, so that nothing is on its way when it ends
@@ -77,6 +77,7 @@ class BatchRun:
         self._queue: deque[Call] = deque()
         self._elsewhere: dict[bytes, Call] = {}  # in a batch that another run of this process looks after
         self._open: dict[int, OpenBatch] = {}
+        self._unneeded: set[int] = set()  # of those: batches of this lane that hold no call of this run
         self._reserved: dict[int, float] = {}  # for batches that this build sent
         self._first_look: dict[int, float] = {}
         self._there: dict[int, int] = {}  # answers that the server has for an open batch
@@ -140,7 +141,7 @@ class BatchRun:
         return False
 
     async def _work(self) -> None:
-        unneeded = self._take_over()
+        self._unneeded = self._take_over()
         self._set_aside()
         while not self._stopped:
             settled = len(self._unsettled)
@@ -149,7 +150,7 @@ class BatchRun:
                     if self.fatal is None:
                         await (self._confirm if opened.batch.remote_id is None else self._collect)(opened)
                 await self._submit_all()
-            for number in unneeded & self._open.keys():  # looked at once, but not waited for
+            for number in self._unneeded & self._open.keys():  # looked at once, but not waited for
                 self._let_go(number)
             self._look_elsewhere()
             if self._is_over():
@@ -224,7 +225,7 @@ class BatchRun:
         """Calls that another run of this process looked after: answered, or to be asked here."""
         if not self._elsewhere:
             return
-        self._take_over()  # what that run left behind
+        self._unneeded |= self._take_over()  # what that run left behind
         held = self.records.holding(list(self._elsewhere))
         self._elsewhere = {key: call for key, call in self._elsewhere.items() if held.get(key) not in self._open}
         released = [call for key, call in self._elsewhere.items() if key not in held]
@@ -240,7 +241,7 @@ class BatchRun:
         now = asyncio.get_running_loop().time()
         waited = max(age(opened.batch), now - self._first_look.setdefault(opened.id, now))
         try:
-            remote_id = await self._asked(self.batches.find(opened.batch, self.records.remote_ids()), self.lane.limits.timeout_s)
+            remote_id = await self._asked(self.batches.find(opened.batch, self.records.remote_ids()), _TRANSFER_S)
         except Unsure as unsure:
             self._note = str(unsure)
         except CallError as error:
@@ -249,6 +250,8 @@ class BatchRun:
             self._troubles, self._note = 0, ""
             if remote_id is not None:
                 self._open[opened.id] = self.records.submitted(opened, remote_id)
+            elif opened.id in self._unneeded:
+                pass  # the lane may have had another server then: that this one does not have it proves nothing
             elif waited > self._limits.grace_s:
                 self._release(opened, self.records.calls(opened).values(), UNSENT)
             else:

@@ -133,6 +133,8 @@ class LaneRun:
 
     def pump(self) -> None:
         """Start every call that may start now; see when the next may; notice the end."""
+        if self._finished.is_set():
+            return  # no one waits for this lane any more: a call begun now would be cut off, and paid
         if self._timer:
             self._timer.cancel()
             self._timer = None

@@ -30,6 +30,8 @@ _APPLICATION_ID = 0x62636C73  # "bcls": tells a store from any other SQLite file
 _FORMAT = 1
 _AT_ONCE = 2000  # keys in one look-up, rows in one transaction
 _CHECK_BELOW = 32 * 2**20  # bytes up to which opening also reads every page
+# the fault of one row, not of the file
+_UNSTORABLE = (sqlite3.ProgrammingError, sqlite3.InterfaceError, ValueError, OverflowError)
 
 # small columns first: statistics then never read the overflow pages of long texts
 _ANSWER = """key blob not null {unique}, function text not null, version integer not null, lane text not null,
@@ -200,6 +202,8 @@ class CallStore:
             self._queue.put(("", (), written.set))
             while not written.wait(0.05):
                 if not self._writer.is_alive():
+                    if not (written.is_set() or self._failure):
+                        self._failure = StoreError(f"the writer of the call store {self.path} has ended")
                     break
         if self._failure:
             raise self._failure
@@ -228,6 +232,25 @@ class CallStore:
             )
             gone = con.execute("delete from answers where function = ? and key in (select key from chosen)", (function,)).rowcount
         return int(gone)
+
+    def recall(self, function: str, keys: Iterable[bytes], since: int) -> int:
+        """Use what was forgotten since then (microseconds) again, where nothing has taken its place. Returns how many."""
+        self.flush()
+        columns = f"key, {', '.join(ANSWER_COLUMNS)}"
+        with self._connection() as con, _transaction(con, self):
+            con.execute("create temp table if not exists chosen (key blob primary key)")
+            con.execute("delete from chosen")
+            con.executemany("insert or ignore into chosen values (?)", ((key,) for key in keys))
+            forgotten = "superseded_at >= ? and function = ? and key in (select key from chosen)"
+            back = con.execute(
+                f"insert or ignore into answers ({columns}) select {columns} from superseded where {forgotten}", (since, function)
+            ).rowcount
+            con.execute(
+                f"""delete from superseded where {forgotten} and exists
+                    (select 1 from answers a where a.key = superseded.key and a.answered_at = superseded.answered_at)""",
+                (since, function),
+            )
+        return int(back)
 
     def close(self) -> None:
         """Write what is pending and close every connection."""
@@ -411,18 +434,30 @@ class CallStore:
             con.close()
 
     def _commit(self, con: sqlite3.Connection, rows: list[tuple[str, tuple[Any, ...]]]) -> None:
-        try:
-            con.execute("begin immediate")
-            for sql, row in rows:
-                con.execute(sql, row)
-            con.execute("commit")
-        except sqlite3.Error as error:
+        errors = [error] if (error := _written(con, rows)) else []
+        lost = len(rows)
+        if errors and isinstance(errors[0], _UNSTORABLE):  # one that cannot be stored takes no other with it
+            errors = [error for row in rows if (error := _written(con, [row]))]
+            lost = len(errors)
+        if errors:
             self._failure = StoreError(
-                f"{len(rows)} answers could not be written to the call store {self.path}: {error}",
+                f"{lost} answers could not be written to the call store {self.path}: {errors[0]}",
                 hint="no further calls are made until it can be written",
             )
-            with contextlib.suppress(sqlite3.Error):
-                con.execute("rollback")
+
+
+def _written(con: sqlite3.Connection, rows: Sequence[tuple[str, tuple[Any, ...]]]) -> Exception | None:
+    """Write all or none; what was in the way, if anything."""
+    try:
+        con.execute("begin immediate")
+        for sql, row in rows:
+            con.execute(sql, row)
+        con.execute("commit")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer, or what follows is lost unseen
+        with contextlib.suppress(sqlite3.Error):
+            con.execute("rollback")
+        return error
+    return None
 
 
 @contextlib.contextmanager

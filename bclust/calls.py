@@ -7,6 +7,7 @@ NULL for now. ``CallDesk.answer`` then makes all recorded calls at full concurre
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -25,7 +26,7 @@ from bclust.call_store import Call, CallStore, Stored, key_prefix, microseconds
 from bclust.errors import FunctionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -38,6 +39,7 @@ __all__ = ["BatchRecords", "Budget", "CallDesk", "CallStore", "LaneEstimate", "P
 _ANSWERED_AT = Stored._fields.index("answered_at")
 _TICK = 0.1  # seconds between two looks at the stop flag, and between two events
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half of an emoji that was cut: JSON can carry it, no file and no table can
 _SHORTEST_SECRET = 8  # shorter values are placeholders such as EMPTY, which may well be words of an answer
 
 LaneName = tuple[str, str]  # function, lane
@@ -176,7 +178,8 @@ class CallDesk:
             for key in missing:
                 if key in self._failures:
                     errors[key] = self._failures[key]
-                elif key not in errors:
+                elif key not in errors and not any(key in calls for calls in self._misses.values()):
+                    # a second name of the same party asks nothing of its own: the keys are the same
                     self._misses.setdefault((function, asked[key].lane), {})[key] = asked[key].payload
             for lane, keys in earlier.items():
                 self._found.setdefault((function, lane), bytearray()).extend(b"".join(keys))
@@ -265,14 +268,28 @@ class CallDesk:
         lanes = {name: self._lane(name) for name in calls}
         if self.executor:
             lanes = self.executor.spread(lanes, {function: self._functions[function].reads for function, _ in calls})
-        for function in self.refresh & {function for function, _ in calls}:
-            self.store.forget(function, (c.key for (f, _), some in calls.items() if f == function for c in some))
         runs = self._runs(calls, lanes, stop, budget or Budget())
         for run in runs:
             run.check_price()
-        asyncio.run(_make(runs, on_event, stop))
+        with self._asked_again(calls):
+            asyncio.run(_make(runs, on_event, stop))
         self.store.checkpoint()
         return self._summary(runs, stop)
+
+    @contextlib.contextmanager
+    def _asked_again(self, calls: Mapping[LaneName, list[Call]]) -> Iterator[None]:
+        """The answers of refreshed functions make room for new ones; those whose question was not asked after all come back."""
+        since, again = microseconds(), self.refresh & {function for function, _ in calls}
+        keys = {f: [c.key for name, some in calls.items() if name[0] == f for c in some] for f in again}
+        for function in again:
+            self.store.forget(function, keys[function])
+        try:
+            yield
+        finally:
+            records = BatchRecords(self.store)
+            for function in again:
+                waiting = records.holding(keys[function])
+                self.store.recall(function, (key for key in keys[function] if key not in waiting), since)
 
     def _runs(
         self, calls: Mapping[LaneName, list[Call]], lanes: Mapping[LaneName, Lane], stop: threading.Event, budget: Budget
@@ -313,6 +330,7 @@ class CallDesk:
         self.store.put(call, answer, on_commit)
 
     def _scrubbed(self, text: str) -> str:
+        text = _LONE_SURROGATE.sub("\ufffd", text)
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, "[secret]")

@@ -206,9 +206,12 @@ def item_error(provider: Any, status: int, body: Any, sent: Mapping[str, Any]) -
     return CallError(explained.message, retry=again, fatal=explained.fatal)
 
 
-def gone(batch: Batch, chats: Mapping[str, Chat]) -> dict[str, Answer | CallError]:
-    """For a batch whose results are no longer kept."""
-    return {name: CallError(f"the results of batch {batch.remote_id} are no longer kept by the server") for name in chats}
+def gone(batch: Batch) -> CallError:
+    """For a batch whose results the server does not show: they were paid, so it stays open until it is given up."""
+    return CallError(
+        f"the server does not show the results of batch {batch.remote_id} (HTTP 404); "
+        f"if they are gone for good, give it up: bclust calls forget-batch {batch.remote_id}"
+    )
 
 
 def unknown_batch(batch: Batch) -> CallError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sqlite3
@@ -222,6 +223,22 @@ def test_two_names_of_one_language_model_ask_each_question_once(study: Study) ->
         assert None not in texts(answers)
 
 
+def test_two_names_of_which_one_is_asked_directly_ask_each_question_once(study: Study) -> None:
+    """The names come in chunks of their own, as they do in a table of more than 2,048 rows."""
+    with Loopback(Behavior(batch_s=0.3)) as server:
+        study.extra_rows = [study.row(server, llm_id="twin", mode="direct")]
+        desk, answers = study.desk(study.row(server), questions(4))
+        function = FUNCTIONS["llm"]
+        assert function.signature is not None
+        nulls = [pa.nulls(4)] * (len(function.signature.parameters) - 2)
+        twin = desk.arrow_function(function)
+        twin(pa.array(questions(4)), pa.array(["twin"] * 4), *nulls)
+        assert sum(e.new for e in desk.estimate()) == 4
+        desk.answer(on_event=lambda _: None, stop=threading.Event())
+        assert server.counts.accepted + server.counts.answered == Counter(questions(4))
+        assert twin(pa.array(questions(4)), pa.array(["twin"] * 4), *nulls).to_pylist() == answers()
+
+
 def test_a_second_process_waits_while_another_works_on_the_batches_and_says_so(study: Study) -> None:
     other = BatchRecords(study.store)
     assert other.enter()
@@ -232,6 +249,27 @@ def test_a_second_process_waits_while_another_works_on_the_batches_and_says_so(s
         threading.Timer(0.3, other.leave).start()
         summary, _ = study.build(study.row(server), questions(2))
         assert summary.answered == 2
+
+
+def test_refreshing_with_a_batch_that_waits_collects_its_answers_and_not_the_old_ones(tmp_path: Path) -> None:
+    study = Study(tmp_path, "openai")
+    with Loopback() as server:
+        row = study.row(server)
+        study.build(row, questions(4))
+        server.behavior.batch_s, server.behavior.says = 60, "new"
+        desk, _ = study.desk(row, questions(4))
+        desk = CallDesk(study.store, desk.context, refresh=["llm"])
+        function, stop = FUNCTIONS["llm"], threading.Event()
+        assert function.signature is not None
+        columns = [pa.array(questions(4)), pa.array(["x"] * 4), *[pa.nulls(4)] * (len(function.signature.parameters) - 2)]
+        desk.arrow_function(function)(*columns)
+        summary = desk.answer(on_event=lambda _: stop.set() if study.open() else None, stop=stop)
+        assert (summary.answered, summary.remaining) == (0, 4)
+        server.batches.finish()
+        _, answers = study.build(row, questions(4))
+        assert server.counts.accepted.total() == 8
+    assert texts(answers) == ["new"] * 4
+    study.store.close()
 
 
 # --- was it sent? --------------------------------------------------------------------------------------------------
@@ -324,6 +362,40 @@ def test_a_question_is_in_one_open_batch_at_most(study: Study) -> None:
         records.prepare(desk._calls(name, misses), "")
         with pytest.raises(StoreError, match="UNIQUE"):
             records.prepare(desk._calls(name, misses)[:1], "")
+
+
+def test_a_lane_that_has_another_server_meanwhile_concludes_nothing_of_a_batch_that_it_does_not_need(study: Study) -> None:
+    """It was closed as not sent, since the other server did not have it, and sent again when the first was back."""
+    with Loopback(Behavior(batch_s=60)) as server, Loopback() as another:
+        row = study.row(server)
+        study.build(row, questions(3), leave=1)
+        with study.store.transaction() as con:  # killed before the reply came
+            con.execute("update batches set remote_id = null, sent_at = sent_at - 60000000")
+        another.batches._number = 500  # no two servers give the same names
+        study.build(study.row(another), questions(2, 100))
+        assert [b["state"] for b in study.open()] == ["sent, not confirmed"]
+        server.batches.finish()
+        summary, answers = study.build(row, questions(3))
+        assert summary.answered == 3
+        assert each_once(server, questions(3))
+    assert None not in texts(answers)
+
+
+def test_a_batch_whose_results_take_long_to_be_looked_into_is_found(tmp_path: Path) -> None:
+    """Its results were fetched from the start again and again within the time of a single call, and never to their end."""
+    study = Study(tmp_path, "anthropic")
+    with Loopback(Behavior(batch_lost_reply=True)) as server:
+        reply = server.batches.reply
+
+        async def slow(method: str, target: str, headers: dict[str, str], body: bytes) -> Any:
+            await asyncio.sleep(0.6 if target.endswith("/results") else 0)
+            return await reply(method, target, headers, body)
+
+        server.batches.reply = slow  # type: ignore[method-assign]
+        summary, _ = study.build(study.row(server, timeout_s=0.3, max_retries=0), questions(5))
+        assert summary.answered == 5
+        assert each_once(server, questions(5))
+    study.store.close()
 
 
 # --- what does not go well -----------------------------------------------------------------------------------------
@@ -431,6 +503,88 @@ def test_a_batch_that_the_server_no_longer_shows_stays_open_until_it_is_given_up
         BatchRecords(study.store).forget("batch_nonsense")
 
 
+def test_results_that_the_server_does_not_show_now_are_not_given_up(study: Study) -> None:
+    """One HTTP 404 closed the batch, and the next build paid for all of it again."""
+    with Loopback() as server:
+        reply, missing = server.batches.reply, [True]
+
+        async def without_results(method: str, target: str, headers: dict[str, str], body: bytes) -> Any:
+            if missing and target.split("?", maxsplit=1)[0].endswith(("/content", "/results")):
+                return 404, {"error": {"type": "not_found_error", "message": "Not Found"}}
+            return await reply(method, target, headers, body)
+
+        server.batches.reply = without_results  # type: ignore[method-assign]
+        summary, answers = study.build(study.row(server), questions(3))
+        [opened] = study.open()
+        assert summary.failed == 3
+        assert all(f"bclust calls forget-batch {opened['server_id']}" in a["error"] for a in answers)
+        missing.clear()
+        summary, answers = study.build(study.row(server), questions(3))
+        assert each_once(server, questions(3))
+    assert None not in texts(answers)
+
+
+def test_answers_are_kept_where_the_file_of_errors_is_gone(tmp_path: Path) -> None:
+    study = Study(tmp_path, "openai")
+    with Loopback(Behavior(batch_errored_share=0.3)) as server:
+        process = server.batches._process
+
+        def without_errors(batch: Any, anthropic: bool) -> None:
+            process(batch, anthropic)
+            server.batches._files.pop(f"{batch.id}-errors", None)
+
+        server.batches._process = without_errors  # type: ignore[method-assign]
+        summary, _ = study.build(study.row(server), questions(20))
+    assert 0 < summary.failed < 20
+    assert summary.answered == 20 - summary.failed
+    study.store.close()
+
+
+def test_a_batch_that_failed_half_way_is_collected_and_not_paid_again(tmp_path: Path) -> None:
+    study = Study(tmp_path, "openai")
+    with Loopback() as server:
+        shown = server.batches._openai
+
+        def failed(batch: Any) -> dict[str, Any]:
+            return shown(batch) | {"status": "failed", "errors": {"data": [{"code": "internal", "message": "broken off"}]}}
+
+        server.batches._openai = failed  # type: ignore[method-assign]
+        summary, _ = study.build(study.row(server), questions(5))
+        study.build(study.row(server), questions(5))
+        assert each_once(server, questions(5))
+    assert summary.answered == 5
+    study.store.close()
+
+
+def test_a_line_of_results_of_another_shape_is_a_failure_of_one_question(tmp_path: Path) -> None:
+    """It kept the whole batch from ever being collected."""
+    study = Study(tmp_path, "openai")
+    with Loopback() as server:
+        result = server.batches._openai_result
+
+        def odd(name: str, question: dict[str, Any]) -> dict[str, Any]:
+            line = result(name, question)
+            if name.endswith("-2"):
+                line["response"]["body"] = ["no", "object"]
+            return line
+
+        server.batches._openai_result = odd  # type: ignore[method-assign]
+        process = server.batches._process
+
+        def odder(batch: Any, anthropic: bool) -> None:
+            process(batch, anthropic)
+            name, lines = f"{batch.id}-output", server.batches._files.get(f"{batch.id}-output", b"").decode().splitlines()
+            if lines:
+                whole = [json.loads(line) for line in lines]
+                whole = [w | {"response": "broken"} if w["custom_id"].endswith("-1") else w for w in whole]
+                server.batches._files[name] = "\n".join(map(json.dumps, whole)).encode()
+
+        server.batches._process = odder  # type: ignore[method-assign]
+        summary, _ = study.build(study.row(server), questions(5), stop_after=20)
+    assert (summary.answered, summary.failed) == (3, 2)
+    study.store.close()
+
+
 # --- money ---------------------------------------------------------------------------------------------------------
 
 
@@ -496,6 +650,22 @@ def test_what_an_open_batch_may_cost_is_spent_for_the_build_that_leaves_it_and_h
     assert budget.reserved == pytest.approx(0)
 
 
+def test_calls_given_back_by_a_refused_batch_start_none_in_a_lane_that_has_ended(study: Study) -> None:
+    """Such a call was cut off when the last lane ended: made, maybe paid, and not kept."""
+    with (
+        Loopback() as server,
+        Loopback(Behavior(batch_refusal=400)) as refusing,
+        Loopback(Behavior(latency_ms=(900, 900))) as direct,
+    ):
+        study.extra_rows = [study.row(refusing, llm_id="w"), study.row(direct, llm_id="z", mode="direct")]
+        server.behavior.batch_s = 0.6
+        ids = ["x"] * 3 + ["w"] * 3 + ["z"] * 3
+        summary, _ = study.build(study.row(server), questions(9), ids=ids, budget=Budget(max_calls=6))
+        time.sleep(1.0)
+        assert direct.counts.requests == 0
+    assert (summary.answered, summary.failed, summary.exhausted) == (3, 3, True)
+
+
 def test_a_refused_batch_takes_nothing_from_the_budget(study: Study) -> None:
     with Loopback(Behavior(batch_refusal=400)) as server:
         budget = Budget(max_calls=10, max_cost=1.0)
@@ -507,6 +677,46 @@ def test_without_a_price_a_maximal_cost_cannot_be_kept_and_nothing_is_sent(study
     with Loopback() as server, pytest.raises(BudgetError, match="unknown"):
         study.build(study.row(server), questions(3), budget=Budget(max_cost=1.0))
     assert server.counts.looks == 0
+
+
+def test_a_store_that_is_reached_by_a_link_has_the_same_lock(tmp_path: Path) -> None:
+    """Two processes worked on the same batches: each dissolves what the other has prepared and is about to send."""
+    with CallStore(tmp_path / "calls.sqlite") as store:
+        (tmp_path / "link.sqlite").symlink_to(tmp_path / "calls.sqlite")
+        with CallStore(tmp_path / "link.sqlite") as linked:
+            one, other = BatchRecords(store), BatchRecords(linked)
+            assert one.enter()
+            assert not other.enter()
+            one.leave()
+            assert other.enter()
+            other.leave()
+
+
+def test_the_first_batches_of_a_store_made_by_a_process_that_was_waited_for_are_seen(study: Study) -> None:
+    """Its tables did not exist when the second process came: that one failed with UNIQUE constraint failed."""
+    with Loopback(Behavior(batch_s=60)) as server:
+        row = study.row(server)
+        desk, _ = study.desk(row, questions(4))
+        first = CallStore(study.folder / "calls.sqlite")
+        records = BatchRecords(first)
+        assert records.enter()
+
+        def work() -> None:
+            while not waiting:
+                time.sleep(0.01)
+            [(name, misses)] = desk._misses.items()
+            records.sending(records.prepare(desk._calls(name, misses), ""), "file-1")
+            records.leave()
+
+        waiting: list[Progress] = []
+        stop = threading.Event()
+        worker = threading.Thread(target=work)
+        worker.start()
+        threading.Timer(1.0, stop.set).start()
+        summary = desk.answer(on_event=lambda p: waiting.append(p) if "waiting for it" in p.note else None, stop=stop)
+        worker.join()
+        first.close()
+        assert (summary.remaining, summary.waiting, server.batches.made) == (4, 4, [])
 
 
 # --- words ---------------------------------------------------------------------------------------------------------

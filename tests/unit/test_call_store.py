@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -264,3 +265,15 @@ def test_a_killed_process_loses_no_answer_that_it_had_counted(path: Path) -> Non
     with CallStore(path) as store:
         keys = {i: call_key("ask", 1, json.dumps(["a", i])) for i in whole}
         assert len(store.lookup(list(keys.values()))) == len(whole) >= 500
+
+
+@pytest.mark.parametrize("value", ["cut \ud83d", [{"type": "text"}]])
+def test_an_answer_that_cannot_be_stored_is_said_and_takes_no_other_with_it(path: Path, value: Any) -> None:
+    store = CallStore(path)
+    with store.transaction():  # the writer waits, so that all are handed over before it writes the first
+        for i in range(5):
+            store.put(question(f"{i}"), Answer(value if i == 2 else "fine"))
+    with pytest.raises(StoreError, match="1 answers could not be written"):
+        store.flush()
+    with CallStore(path) as again:
+        assert len(again.lookup([question(f"{i}").key for i in range(5)])) == 4

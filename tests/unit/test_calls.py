@@ -209,6 +209,22 @@ def test_duckdb_threads_collect_every_question_once(world: World) -> None:
     assert con.sql("select count(answer) from r").fetchall() == [(0,)]
 
 
+def test_two_names_of_one_party_ask_each_question_once_in_whatever_chunks_they_come(world: World) -> None:
+    parties = [world.party("a"), world.party("b")]
+    function = world.function
+    assert function.target is not None
+    function.target.request = lambda _, prompt, lane, __=None: Request(lane, json.dumps({"prompt": prompt}))
+    desk = world.desk()
+    ask = desk.arrow_function(function)
+    for _ in range(2):
+        rows = [ask(pa.array(["q1", "q2"]), pa.array([lane] * 2), pa.nulls(2, pa.string())).to_pylist() for lane in "ab"]
+        if desk.misses:
+            assert desk.misses.total() == 2
+            answer(desk)
+    assert [[row["text"] for row in some] for some in rows] == [["Q1", "Q2"]] * 2
+    assert sorted(q for party in parties for q in party.asked) == ["q1", "q2"]
+
+
 def test_vectors_come_back_as_float_lists(world: World) -> None:
     vectors = {f"question {i}": np.linspace(0, i, 5, dtype=np.float32) for i in range(3)}
     world.returns = "(text VARCHAR, lane VARCHAR, style VARCHAR := NULL) -> STRUCT(vector FLOAT[], error VARCHAR)"
@@ -617,6 +633,33 @@ def test_refreshing_asks_again_what_is_needed_once_and_keeps_the_old_answers_for
     assert con.execute("select count(*) from superseded").fetchone() == (4,)
 
 
+def test_refreshing_gives_up_no_answer_whose_question_was_not_asked_again(world: World) -> None:
+    """All were given up first: a maximal number of calls, a missing key or Ctrl-C then lost what had been paid."""
+    party = world.party("a")
+    desk = world.desk()
+    look_up(desk, world, prompts_of(10))
+    answer(desk)
+    party.script = lambda _, prompts: [Answer("new") for _ in prompts]
+    desk = world.desk(refresh=["ask"])
+    look_up(desk, world, prompts_of(10))
+    assert answer(desk, Budget(max_calls=2)).answered == 2
+    party.script = lambda _, prompts: [CallError("the key is wrong", fatal=True) for _ in prompts]
+    desk = world.desk(refresh=["ask"])
+    look_up(desk, world, prompts_of(10))
+    assert answer(desk).failed == 10
+    party._estimate = Estimate(3, 2, None)
+    desk = world.desk(refresh=["ask"])
+    look_up(desk, world, prompts_of(10))
+    with pytest.raises(BudgetError):
+        answer(desk, Budget(max_cost=1.0))
+    texts = [row["text"] for row in look_up(world.desk(), world, prompts_of(10))]
+    assert sorted(texts)[:8] == sorted(f"QUESTION {i}" for i in range(10) if texts[i] != "new")
+    assert texts.count("new") == 2
+    con = sqlite3.connect(world.folder / "calls.sqlite")
+    assert con.execute("select count(*) from superseded").fetchone() == (2,)
+    con.close()
+
+
 def test_a_plan_with_refresh_changes_nothing(world: World) -> None:
     world.party("a")
     desk = world.desk()
@@ -700,3 +743,21 @@ def test_an_answer_that_cannot_be_stored_ends_the_build(world: World) -> None:
     with pytest.raises(Exception, match="disk is full"):
         world.store.close()
     world.store = CallStore(world.folder / "calls.sqlite")
+
+
+def test_half_an_emoji_is_stored_as_a_replacement_character_and_ends_nothing(world: World) -> None:
+    """JSON may hold a lone surrogate, which SQLite cannot: the writer died of it, and all later answers were lost unseen."""
+
+    def script(_: Party, prompts: list[str]) -> list[Answer | CallError]:
+        if prompts == ["question 4"]:
+            raise CallError("no \ud83d")
+        return [Answer("cut \ud83d" if p == "question 0" else p) for p in prompts]
+
+    world.party("a", script)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(5))
+    summary = answer(desk)
+    assert (summary.answered, summary.failed, summary.remaining) == (4, 1, 0)
+    rows = look_up(desk, world, prompts_of(5))
+    assert [row["text"] for row in rows[:4]] == ["cut \ufffd", "question 1", "question 2", "question 3"]
+    assert rows[4]["error"] == "no \ufffd"

@@ -19,9 +19,10 @@ import pytest
 from bclust.call_store import CallStore
 from bclust.calls import CallDesk, Summary
 from bclust.errors import FunctionError
-from bclust.functions import Context, member, members
+from bclust.functions import CallError, Context, member, members
 from bclust.registry import Function, load_functions
 from tests.functional.loopback import Behavior, Loopback
+from udfs.providers import Chat
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = "sk-planted-0123456789"
@@ -727,3 +728,21 @@ def test_every_provider_file_is_under_the_contract(any_provider: dict[str, Any],
     assert isinstance(provider.free, bool)
     asyncio.run(provider.close())
     asyncio.run(provider.close())
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [([{"type": "thinking", "thinking": []}, {"type": "text", "text": "Yes."}], "Yes."), ({"text": "Yes."}, None), (7, None)],
+)
+def test_content_in_parts_is_their_text_and_content_of_another_kind_is_a_malformed_answer(
+    tmp_path: Path, content: Any, text: str | None
+) -> None:
+    """What SQLite cannot store took all answers with it that arrived at the same moment, and a batch could never be closed."""
+    provider = member("providers", "openai").Provider(Context(tmp_path), model="m")
+    response = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}
+    chat = Chat("q", None, 0, None, None, False, None)
+    if text is None:
+        with pytest.raises(CallError, match="malformed answer"):
+            provider.answer(response, chat, ())
+    else:
+        assert provider.answer(response, chat, ()).value == text

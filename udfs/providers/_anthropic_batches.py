@@ -116,7 +116,7 @@ class Batches:
         """Read what became of each question. Raises CallError."""
         lines, dropped = await self._lines(str(batch.remote_id)), _dropped(batch)
         if lines is None:
-            return gone(batch, chats)
+            raise gone(batch)
         results: dict[str, Answer | CallError] = {}
         for line in lines:
             chat = chats.get(str(line.get("custom_id")))

@@ -85,7 +85,8 @@ class Batches:
         """How far it is. Raises CallError."""
         found = await self._found(batch)
         status, counts = found.get("status"), found.get("request_counts") or {}
-        refused = self._refused(found) if status == "failed" else None
+        asked = bool(found.get("output_file_id") or counts.get("completed"))
+        refused = self._refused(found) if status == "failed" and not asked else None
         return BatchState(counts.get("completed") or 0, status in _ENDED, refused)
 
     async def results(self, batch: Batch, chats: Mapping[str, Chat]) -> Mapping[str, Answer | CallError]:
@@ -94,15 +95,18 @@ class Batches:
 
         found, dropped = await self._found(batch), _dropped(batch)
         results: dict[str, Answer | CallError] = {}
-        if found.get("status") in ("expired", "cancelled"):
-            results = {name: CallError(f"the batch {found['status']} before this question was asked") for name in chats}
+        if found.get("status") in ("expired", "cancelled", "failed"):
+            said = "was cancelled" if found["status"] == "cancelled" else found["status"]
+            results = {name: CallError(f"the batch {said} before this question was asked") for name in chats}
         for file in (found.get("output_file_id"), found.get("error_file_id")):
             if not file:
                 continue
             try:
                 lines = await get_lines(self._provider.connected(), f"/files/{file}/content")
-            except openai.NotFoundError:
-                return gone(batch, chats)
+            except openai.NotFoundError as error:
+                if file == found.get("output_file_id"):
+                    raise gone(batch) from error
+                continue  # without the errors, the answers are still answers
             except openai.APIError as error:
                 raise self._explained(error) from error
             for line in lines:
@@ -113,9 +117,9 @@ class Batches:
 
     def _result(self, line: Mapping[str, Any], chat: Chat, dropped: frozenset[str]) -> Answer | CallError:
         """What became of one question: a response with a status, or an error of the batch itself."""
-        error, response = line.get("error") or {}, line.get("response") or {}
-        status, body = response.get("status_code"), response.get("body")
         try:
+            error, response = line.get("error") or {}, line.get("response") or {}
+            status, body = response.get("status_code"), response.get("body")
             if status == 200:
                 return self._provider.answer(body, chat, dropped)
             if status is not None:

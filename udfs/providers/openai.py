@@ -154,9 +154,14 @@ def _answer(response: Mapping[str, Any], dropped: Mapping[str, Any]) -> Answer:
     tokens = (choice.get("logprobs") or {}).get("content") or []
     if tokens:
         detail["top_logprobs"] = [{"token": top["token"], "logprob": top["logprob"]} for top in tokens[0]["top_logprobs"]]
+    text = message.get("content") or refusal or ""
+    if isinstance(text, list):  # parts, as some servers give them; thinking is none of the answer
+        text = "".join(part["text"] for part in text if part["type"] == "text")
+    if not isinstance(text, str):
+        raise TypeError(f"the content is a {type(text).__name__}, not a text")
     usage = response.get("usage") or {}
     return Answer(
-        message.get("content") or refusal or "",
+        text,
         choice.get("finish_reason"),
         usage.get("prompt_tokens"),
         usage.get("completion_tokens"),
