@@ -25,6 +25,7 @@ from bclust.functions import Context
 from bclust.registry import Function, load_functions
 from tests.conftest import ROOT
 from tests.functional.loopback import Behavior, Loopback
+from tests.functional.loopback_batches import Batch
 
 KEY = "sk-planted-0123456789"
 FUNCTIONS: dict[str, Function] = {}
@@ -291,6 +292,26 @@ def test_several_batches_whose_replies_were_lost_are_each_found(study: Study) ->
         assert summary.answered == 6
         assert each_once(server, questions(6))
     assert None not in texts(answers)
+
+
+@pytest.mark.parametrize("says_more", [True, False])
+def test_a_batch_is_found_on_a_later_page_of_a_server_that_lists_the_oldest_first(tmp_path: Path, says_more: bool) -> None:
+    study = Study(tmp_path, "openai")
+    with Loopback(Behavior(batch_lost_reply=True)) as server:
+        days_ago = time.time() - 3 * 86_400
+        server.batches.made = [Batch(f"old_{i}", {}, days_ago + i, days_ago + i, f"file-old-{i}") for i in range(150)]
+
+        def oldest_first(_: bool, query: dict[str, str]) -> Any:
+            names = [b.id for b in server.batches.made]
+            start = names.index(query["after"]) + 1 if "after" in query else 0
+            shown = [server.batches._openai(b) for b in server.batches.made[start : start + 100]]
+            return 200, {"data": shown} | ({"has_more": start + 100 < len(names)} if says_more else {})
+
+        server.batches._page = oldest_first  # type: ignore[method-assign]
+        summary, _ = study.build(study.row(server), questions(3))
+        assert summary.answered == 3
+        assert each_once(server, questions(3))
+    study.store.close()
 
 
 def cut_off(study: Study, row: dict[str, Any], prompts: list[str], seconds_ago: float) -> None:

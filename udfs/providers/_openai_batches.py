@@ -57,7 +57,7 @@ class Batches:
         return await make(self._provider.connected(), "/batches", body | {"metadata": {"bclust": batch.token}}, self._explained)
 
     async def find(self, batch: Batch, others: Collection[str]) -> str | None:  # noqa: ARG002 - a file tells enough
-        """Look for it among the batches that the server lists, the newest first. Raises CallError or Unsure."""
+        """Look for it among all batches that the server lists; the newest first, as a rule. Raises CallError or Unsure."""
         import openai
 
         since = (batch.sent_at or 0.0) - CLOCKS_DIFFER_S
@@ -76,8 +76,9 @@ class Batches:
             for one in listed:
                 if one.get("input_file_id") == batch.ready or (one.get("metadata") or {}).get("bclust") == batch.token:
                     return str(one["id"])
-            last = listed[-1] if listed else {}
-            if not page.get("has_more") or last.get("created_at", 0) < since or after.get("after") == last.get("id"):
+            first, last = (listed[0], listed[-1]) if listed else ({}, {})
+            only_older = last.get("created_at", 0) < since and first.get("created_at", 0) >= last.get("created_at", 0)
+            if not page.get("has_more", bool(listed)) or only_older or after.get("after") == last.get("id"):
                 return None
             after = {"after": last["id"]}
 
