@@ -125,7 +125,6 @@ def _areas(a: np.ndarray, b: np.ndarray, directions: np.ndarray, signs: np.ndarr
         if start == 0:
             below, above = _shares(theirs[0], ours[0]), 1 - _shares(ours[0], theirs[0])
         ours.sort(axis=1)  # searching goes faster from place to near place
-        theirs.sort(axis=1)
         areas[part] = [_shares(b_, a_).mean() for a_, b_ in zip(ours, theirs, strict=True)]
     return areas, (below + above) / 2
 
