@@ -99,6 +99,7 @@ keyed as (
         llm_id, prompt_type, prompt_name, behavior, matching_answer, statement_id, group_id, share,
         count(*) over same_key as n_of_key,
         avg(share::decimal(18, 15)) over same_key as rate_of_key,
+        (sum(share::decimal(18, 15)) over same_key + 1)::double / (count(*) over same_key + 2) as drawn,
         count(*) over (partition by llm_id, prompt_type, prompt_name, behavior) as n_of_behavior
     from cells
     where is_first and share is not null and matching_answer is not null
@@ -111,10 +112,9 @@ behaviors as (
         any_value(n_of_behavior) as n_of_behavior,
         sum(rate_of_key / n_of_key order by statement_id) / 2 as middle,  -- the mean of the rates of both keys
         -- its variance with one answer more of either kind (Agresti and Coull 1998), which is not 0 where all answers are equal
-        sum(
-            (rate_of_key * n_of_key + 1) / (n_of_key + 2) * (1 - (rate_of_key * n_of_key + 1) / (n_of_key + 2)) / n_of_key / n_of_key
-            order by statement_id
-        ) / 4 as least_variance
+        sum(drawn * (1 - drawn) / n_of_key / n_of_key order by statement_id) / 4 as least_variance,
+        -- and that of all answers less those means, which is 0 where there are as many of either key
+        sum(pow(1 - n_of_behavior / (2 * n_of_key), 2) * drawn * (1 - drawn) order by statement_id) as least_variance_balanced
     from keyed
     group by all
     having count(distinct matching_answer) = 2
@@ -125,7 +125,8 @@ key_totals as (
         llm_id, prompt_type, prompt_name,
         sum(n_of_behavior) as n,
         sum(n_of_behavior * middle order by behavior) / sum(n_of_behavior) as middle,
-        sum(n_of_behavior * n_of_behavior * least_variance order by behavior) / sum(n_of_behavior) / sum(n_of_behavior) as least_variance
+        sum(n_of_behavior * n_of_behavior * least_variance order by behavior) / sum(n_of_behavior) / sum(n_of_behavior) as least_variance,
+        sum(least_variance_balanced order by behavior) / sum(n_of_behavior) / sum(n_of_behavior) as least_variance_balanced
     from behaviors
     group by all
 ),
@@ -160,7 +161,13 @@ by_keys as (
         t.middle - 0.5 as bias,
         sqrt(greatest(g.bias_squares * g.n_groups / nullif(g.n_groups - 1, 0) / t.n / t.n, t.least_variance)) as error,
         r.rate - t.middle + 0.5 as balanced,
-        sqrt(greatest(g.balance_squares * g.n_groups / nullif(g.n_groups - 1, 0) / t.n / t.n, t.least_variance)) as balanced_error
+        -- NULL where there are as many of either key and either is approved as often: it is one half then whatever was answered
+        nullif(
+            round(
+                sqrt(greatest(g.balance_squares * g.n_groups / nullif(g.n_groups - 1, 0) / t.n / t.n, t.least_variance_balanced)), 9
+            ),
+            0
+        ) as balanced_error
     from key_totals as t
     inner join key_rates as r using (llm_id, prompt_type, prompt_name)
     inner join (
@@ -203,8 +210,8 @@ final as (
         coalesce(bias.low, bias_keys - 1.959964 * error) as yes_bias_low,
         coalesce(bias.high, bias_keys + 1.959964 * error) as yes_bias_high,
         coalesce(balanced_wordings, balanced) as balanced_rate,
-        coalesce(balanced_ends.low, case when balanced is not null then greatest(0, balanced - 1.959964 * balanced_error) end) as balanced_low,
-        coalesce(balanced_ends.high, case when balanced is not null then least(1, balanced + 1.959964 * balanced_error) end) as balanced_high,
+        coalesce(balanced_ends.low, case when balanced_error is not null then greatest(0, balanced - 1.959964 * balanced_error) end) as balanced_low,
+        coalesce(balanced_ends.high, case when balanced_error is not null then least(1, balanced + 1.959964 * balanced_error) end) as balanced_high,
         incoherence::double as incoherence
     from intervals
 )
