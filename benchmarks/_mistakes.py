@@ -50,6 +50,8 @@ MISTAKES: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("what a probability tells is not decided", "then 1\n            else (approved", "then 0\n            else (approved"),
     ],
     "models/approvals/approval_rates.sql": [
+        ("the balanced rate by keys has the error of the bias", "t.n, t.least_variance_balanced)", "t.n, t.least_variance)"),
+        ("who approves of everything is certain", "/ t.n / t.n, t.least_variance_balanced", "/ t.n / t.n, 0"),
         ("one half is left in the bias by keys", "t.middle - 0.5 as bias", "t.middle as bias"),
         ("behaviors with one key tell a bias", "having count(distinct matching_answer) = 2", ""),
         (
@@ -463,7 +465,19 @@ MISTAKES: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ),
     ],
     "udfs/paired_tests.sql": [
-        ("a side that never varied is trusted", "2 * power(1 - abs(value_a - value_b), n_groups)", "0"),
+        ("a side that never varied is trusted", "when value_a in (0, 1) then 1 else", "when value_a in (0, 1) then 0 else"),
+        (
+            "the other side is trusted where it never varied",
+            "when value_b in (0, 1) then 1 else",
+            "when value_b in (0, 1) then 0 else",
+        ),
+        (
+            "the side that varies more counts for more in the common rate",
+            "(value_a * spread_b + value_b * spread_a)",
+            "(value_a * spread_a + value_b * spread_b)",
+        ),
+        ("both sides vary for themselves", " - 2 * (product - value_a * value_b)", ""),
+        ("differences have no variance of their own", "(spread_a + spread_b) * rate * (1 - rate)", "0"),
         (
             "groups that are equal are left out",
             "from query_table(units)\n",
@@ -568,12 +582,8 @@ MISTAKES: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("what was found is beyond one end", "np.logaddexp(log_ndtr(mean - c), log_ndtr(-mean - c))", "log_ndtr(-mean - c)"),
     ],
     "udfs/declines.py": [
-        ("who will not do something will not react", "{_UNWILLING}{_REACTING}", "{_UNWILLING}"),
-        (
-            "who reacts all the same declines",
-            "return following < (MOST_WORDS // 3 if _BUT.match(rest) else MOST_WORDS)",
-            "return True",
-        ),
+        ("who will not do something will not react", "(?:{_UNWILLING}){_REACTING}", "(?:{_UNWILLING})"),
+        ("who reacts all the same declines", "return following < MOST_WORDS // 3", "return True"),
     ],
     "udfs/sign_flip_test.py": [
         ("ties count whole", "0.5 * chances[np.abs(beyond)", "1.0 * chances[np.abs(beyond)"),

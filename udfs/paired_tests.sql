@@ -24,6 +24,9 @@ create or replace macro paired_tests(units) as table (
             -- as exact decimals, whose sum is the same in any order
             sum(value_a::decimal(18, 15))::double / nullif(coalesce(max(of_groups), count(value_a)), 0) as value_a,
             sum(value_b::decimal(18, 15))::double / nullif(coalesce(max(of_groups), count(value_a)), 0) as value_b,
+            sum((value_a * value_a)::decimal(18, 15))::double / nullif(coalesce(max(of_groups), count(value_a)), 0) as square_a,
+            sum((value_b * value_b)::decimal(18, 15))::double / nullif(coalesce(max(of_groups), count(value_b)), 0) as square_b,
+            sum((value_a * value_b)::decimal(18, 15))::double / nullif(coalesce(max(of_groups), count(value_a)), 0) as product,
             histogram(round((value_a - value_b)::double, 9)) as differences,
             avg(answered_a::decimal(18, 15)) as answered_a,
             avg(answered_b::decimal(18, 15)) as answered_b,
@@ -34,18 +37,30 @@ create or replace macro paired_tests(units) as table (
         group by all
     ),
 
+    -- how far the values of a side spread, as a part of what they could (groups that are all 0 or all 1); 1 where that is not seen
+    spreads as (
+        select
+            *,
+            case when value_a in (0, 1) then 1 else (square_a - value_a * value_a) / (value_a * (1 - value_a)) end as spread_a,
+            case when value_b in (0, 1) then 1 else (square_b - value_b * value_b) / (value_b * (1 - value_b)) end as spread_b
+        from cells
+    ),
+
+    -- if both had one rate: the one they would have, each side weighted by what it tells of it
+    equals as (
+        select *, (value_a * spread_b + value_b * spread_a) / nullif(spread_a + spread_b, 0) as rate
+        from spreads
+    ),
+
     tested as (
         select
-            * exclude (differences),
+            * exclude (differences, square_a, square_b, product, spread_a, spread_b, rate),
             sign_flip_test(
                 coalesce(map_keys(differences), []), coalesce(map_values(differences), [])::bigint[], n_groups,
                 looks := getvariable('looks')::int,
-                -- a side that is 0 or 1 throughout: how likely all groups are so at the rate of the other
-                at_least := if(
-                    value_a in (0, 1) or value_b in (0, 1), 2 * power(1 - abs(value_a - value_b), n_groups), 0
-                )::double
+                null_variance := greatest(0, (spread_a + spread_b) * rate * (1 - rate) - 2 * (product - value_a * value_b))::double
             ) as test
-        from cells
+        from equals
     )
 
     select

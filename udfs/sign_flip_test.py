@@ -19,7 +19,7 @@ TIED = 1e-6  # sums that are nearer to each other are equal but for rounding
 
 
 @scalar(
-    "(differences DOUBLE[], counts BIGINT[], n BIGINT, looks INTEGER := 1, level DOUBLE := 0.95, at_least DOUBLE := 0.0)"
+    "(differences DOUBLE[], counts BIGINT[], n BIGINT, looks INTEGER := 1, level DOUBLE := 0.95, null_variance DOUBLE := NULL)"
     " -> STRUCT(estimate DOUBLE, low DOUBLE, high DOUBLE, p_value DOUBLE, standard_error DOUBLE)",
     nulls=True,
 )
@@ -29,7 +29,7 @@ def sign_flip_test(
     n: Sequence[int | None],
     looks: Sequence[int],
     level: Sequence[float],
-    at_least: Sequence[float | None],
+    null_variance: Sequence[float | None],
 ) -> dict[str, Any]:
     """The mean of ``n`` paired differences in -1 to 1, with the two-sided p-value of flipping their signs and its interval.
 
@@ -47,8 +47,10 @@ def sign_flip_test(
       differences vary, and the wider of both variances between (Tango's for as many discordant pairs as have the same sum and
       sum of squares).
       It excludes 0 exactly where the p-value is at most 1 - ``level``.
-    * ``at_least``: a bound below the p-value where differences vary. A side that was the same in all groups may have been so by
-      chance, and what it does else was never seen: the caller knows how likely that is.
+    * ``null_variance``: the variance of a difference if both sides had the same rate, where the caller knows it. A side that is
+      near 0 or 1 by chance varies little by chance, too. So where not all differences are whole (those that are have only one
+      variance, if there is no difference), the p-value is no less than that of the mean by this variance (a score test, with
+      Student's distribution for n - 1).
     * ``looks``: how often a growing study is looked at. The p-value and the interval hold over that many equally spaced looks
       (Pocock 1977; repeated intervals of Jennison and Turnbull 1989).
 
@@ -63,8 +65,8 @@ def sign_flip_test(
     if min(looks, default=1) < 1:
         raise FunctionError(f"looks must be 1 or more, not {min(looks)}")
     moments = pairs.moments()
-    bound = np.where(moments.varied, [min(least or 0.0, 1.0) for least in at_least], 0.0)
-    by_signs = over_looks(np.maximum(_p_values(pairs, moments), bound), np.asarray(looks))
+    p = np.maximum(_p_values(pairs, moments), _score_p(moments, np.array(null_variance, dtype=np.float64)))
+    by_signs = over_looks(p, np.asarray(looks))
     z = critical_value(np.asarray(level, dtype=np.float64), np.asarray(looks))
     low, high = _interval(moments, z)
     low, high = _agreeing(low, high, moments, by_signs, 1 - np.asarray(level, dtype=np.float64))
@@ -216,6 +218,17 @@ def _unskewed_p(moments: _Moments) -> np.ndarray:
     t = moments.mean / np.where(moments.spread > 0, moments.spread, 1.0)
     transformed = t + g * t**2 / 3 + g**2 * t**3 / 27 + g / (6 * n)
     return np.asarray(2 * ndtr(-np.sqrt(n) * np.abs(transformed)))
+
+
+def _score_p(moments: _Moments, variance: np.ndarray) -> np.ndarray:
+    """The p-value of the mean, given the variance of a difference; 0 where that is NaN or all differences are whole."""
+    import numpy as np
+    from scipy.special import stdtr
+
+    n = np.maximum(moments.n, 1)
+    part = moments.squares < moments.nonzero * (1 - 1e-9)
+    t = moments.mean / np.sqrt(np.maximum(variance, 1e-300) / n)
+    return np.where(part & ~np.isnan(variance), 2 * stdtr(np.maximum(n - 1, 1), -np.abs(t)), 0.0)
 
 
 def _mcnemar_p(jumps: np.ndarray, balance: np.ndarray) -> np.ndarray:

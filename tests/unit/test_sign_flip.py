@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 FUNCTIONS = {name: function.target for name, function in load_functions(ROOT).items()}
 
 
-def compare(rows: Iterable[Any], looks: int = 1, at_least: float | None = None) -> dict[str, np.ndarray]:
+def compare(rows: Iterable[Any], looks: int = 1, null_variance: float | None = None) -> dict[str, np.ndarray]:
     """The test of each row of differences."""
     values, counts, sizes = [], [], []
     for row in rows:
@@ -24,7 +24,7 @@ def compare(rows: Iterable[Any], looks: int = 1, at_least: float | None = None) 
         values.append(distinct.tolist())
         counts.append(times.tolist())
         sizes.append(len(row))
-    settings = [looks] * len(sizes), [0.95] * len(sizes), [at_least] * len(sizes)
+    settings = [looks] * len(sizes), [0.95] * len(sizes), [null_variance] * len(sizes)
     found = FUNCTIONS["sign_flip_test"](values, counts, sizes, *settings)
     return {name: np.array(column, dtype=float) for name, column in found.items()}
 
@@ -285,13 +285,18 @@ def test_the_skewness_is_taken_out_as_in_halls_paper() -> None:
     assert found == pytest.approx(np.maximum(unskewed, signs), abs=0.02)
 
 
-def test_no_p_value_of_varied_differences_is_below_what_the_caller_allows() -> None:
-    d = [0.1, 0.2, 0.1, 0.3, 0.1, 0.2, 0.1]
-    bounded, free, whole = compare([d], at_least=0.2), compare([d]), compare([[1.0] * 7], at_least=0.2)
-    assert free["p_value"][0] == pytest.approx(2 / 2**8)
-    assert bounded["p_value"][0] == 0.2
-    assert bounded["low"][0] <= 0 < free["low"][0]
-    assert whole["p_value"][0] == pytest.approx(2 / 2**8)
+def test_no_p_value_of_differences_in_part_is_below_that_of_the_variance_without_a_difference() -> None:
+    from scipy.stats import t
+
+    parts, whole = [0.1, 0.2, 0.1, 0.3, 0.1, 0.2, 0.1], [1.0] * 7
+    for d in (parts, [0.25] * 7):
+        bounded, free = compare([d], null_variance=0.09), compare([d])
+        assert free["p_value"][0] == pytest.approx(2 / 2**8)
+        assert bounded["p_value"][0] == pytest.approx(2 * t.sf(np.mean(d) / (0.3 / np.sqrt(7)), 6))
+        assert (bounded["low"][0] <= 0) == (bounded["p_value"][0] > 0.05)
+        assert free["low"][0] > 0
+    assert compare([whole], null_variance=0.09)["p_value"][0] == pytest.approx(2 / 2**8)
+    assert compare([parts], null_variance=1e-6)["p_value"][0] == pytest.approx(2 / 2**8)
 
 
 # --- what was selected ------------------------------------------------------------------------------------------
