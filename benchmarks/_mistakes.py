@@ -218,6 +218,11 @@ MISTAKES: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "models/answered/answer_problems.sql": [
         ("empty answers could not be read, too", "sum(unparsable - empty - cut_off)", "sum(unparsable)"),
         ("who only fails a little is not named", "when empty_approvals >= 0.05", "when empty_approvals > 0.05"),
+        (
+            "what is not decided has no probability, too",
+            "coalesce(sum(approved + disapproved) filter",
+            "coalesce(sum(samples) filter",
+        ),
     ],
     "models/answered/response_problems.sql": [
         ("a failed call is an empty response", "avg((empty and error is null)::int)", "avg(empty::int)"),
@@ -398,7 +403,7 @@ MISTAKES: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ),
         (
             "what may be yes-saying is not said",
-            "when i.may_be_yes_saying then '; decided one way round only, so that it may be a tendency to say yes'",
+            "when i.may_be_yes_saying then '; not all decided both ways round, so that it may be a tendency to say yes or no'",
             "when i.may_be_yes_saying then ''",
         ),
         ("what is missing is not said", "when i.answers_missing\n", "when false\n"),
@@ -538,17 +543,12 @@ MISTAKES: Mapping[str, Sequence[tuple[str, str, str]]] = {
             "(total / nullif(n, 0))",
         ),
     ],
-    "udfs/may_be_yes_saying.sql": [
-        (
-            "two ways to ask may be yes-saying",
-            "least(to_approve, to_object) < 0.5 * greatest(to_approve, to_object)\n    and ",
-            "",
-        ),
-        (
-            "statements of both keys may be yes-saying",
-            "coalesce(no_keyed not between 0.45 * decided and 0.55 * decided, true)",
-            "true",
-        ),
+    "udfs/yes_sayings.sql": [
+        ("two ways to ask may be yes-saying", "least(n_approve, n_object) < 0.5 * greatest(n_approve, n_object) and ", ""),
+        ("statements of both keys may be yes-saying", " and no_keyed not between 0.45 and 0.55", ""),
+        ("what was asked one way round lets nothing through", "tendency * one_way_round) >=", "0) >="),
+        ("any tendency is let through", "tendency * one_way_round) >=", "tendency) >="),
+        ("keys are asked alike", "case when matching_answer = 'no' then -1 else 1 end", "1"),
     ],
     # --- intervals and tests ---------------------------------------------------------------------------------------
     "udfs/effective_n.sql": [

@@ -89,7 +89,7 @@ create or replace macro told(candidates, problems, looks) as table (
                     then ', of the wordings alone shown under ' || array_to_string(i.holds_under, ', ') || ' only'
                 else ''
             end
-            || case when i.may_be_yes_saying then '; decided one way round only, so that it may be a tendency to say yes' else '' end
+            || case when i.may_be_yes_saying then '; not all decided both ways round, so that it may be a tendency to say yes or no' else '' end
             || case
                 when i.answers_missing
                     then

@@ -7,7 +7,13 @@ with shares as (
         sum(cut_off) / sum(samples) as cut_off_approvals,
         sum(unparsable - empty - cut_off) / sum(samples) as unreadable_approvals,
         sum(refused) / sum(samples) as refused_approvals,
-        sum(errors) / sum(samples) as failed_approvals
+        sum(errors) / sum(samples) as failed_approvals,
+        case
+            when getvariable('approval_from') = 'probabilities'
+                then
+                    coalesce(sum(approved + disapproved) filter (where p_approve is null), 0)
+                    / nullif(sum(approved + disapproved), 0)
+        end as approvals_without_probability
     from approval_statements
     group by llm_id
 ),
@@ -29,7 +35,13 @@ phrases as (
                         then share_text(unreadable_approvals) || ' of its answers on approval could not be read as a decision'
                 end,
                 case when refused_approvals >= 0.2 then share_text(refused_approvals) || ' of its answers on approval are refusals' end,
-                case when failed_approvals >= 0.05 then share_text(failed_approvals) || ' of its calls for approval failed' end
+                case when failed_approvals >= 0.05 then share_text(failed_approvals) || ' of its calls for approval failed' end,
+                case
+                    when approvals_without_probability >= 0.05
+                        then
+                            'for ' || share_text(approvals_without_probability)
+                            || ' of its decisions no probability is known, so that they are compared with probabilities of the others'
+                end
             ],
             coalesce(r.found, [])
         ) as found,

@@ -93,16 +93,12 @@ wordings_alone as (
 ),
 
 -- saying yes to everything is no difference where yes counts either way: two ways of asking, or statements of both keys
-turns as (
+decided as (
     select
-        "table", unit, llm_id,
-        count(distinct statement_id) filter (where yes_means = 'approve') as to_approve,
-        count(distinct statement_id) filter (where yes_means = 'object') as to_object,
-        count(distinct statement_id) filter (where matching_answer = 'no') as no_keyed,
-        count(distinct statement_id) as decided
+        "table", unit, llm_id, statement_id, yes_means, value_a, value_b,
+        case when "table" = 'approval_differences' then matching_answer end as matching_answer
     from sides
     where "table" in ('approval_differences', 'approval_agreement') and value_a is not null and value_b is not null
-    group by all
 ),
 
 -- who is compared: of two, the rest is the other
@@ -140,15 +136,13 @@ final as (
         p.n_prompts, p.n_prompts_same,
         w.n_wordings,
         coalesce(w.holds_under, []) as holds_under,
-        coalesce(
-            may_be_yes_saying(y.to_approve, y.to_object, case when y."table" = 'approval_differences' then y.no_keyed end, y.decided), false
-        ) as may_be_yes_saying,
+        coalesce(y.may_be_yes_saying, false) as may_be_yes_saying,
         coalesce(e.statement_ids, []) as statement_ids
     from tests as t
     left join takers as k using ("table", unit)
     left join prompts as p using ("table", unit, llm_id)
     left join wordings_alone as w using ("table", unit, llm_id)
-    left join turns as y using ("table", unit, llm_id)
+    left join yes_sayings('decided') as y using ("table", unit, llm_id)
     left join examples as e using ("table", unit, llm_id)
 )
 
