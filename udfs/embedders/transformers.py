@@ -1,5 +1,7 @@
 """Text embedding models that run here, with Hugging Face transformers: mean-pooled, in batches of texts of like length.
 
+The vector of a text does not depend on what is embedded with it.
+
     {embedder: minilm, provider: transformers}                             # sentence-transformers/all-MiniLM-L6-v2
     {embedder: mine, provider: transformers, model: path/or/hub-name, device: cuda, max_length: 512}
 
@@ -18,6 +20,9 @@ from udfs.embedders import Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_STEP = 8  # tokens between two widths of batches
+_MOST_TEXTS, _MOST_TOKENS = 64, 4096  # in one batch
 
 
 class Embedder:
@@ -64,14 +69,16 @@ class Embedder:
         kind = "cpu" if device.type == "cpu" else "cuda"
         encoded = tokenizer([self._prefix + t for t in texts], truncation=True, max_length=self._max_length)["input_ids"]
         lengths = [len(ids) for ids in encoded]
-        order = sorted(range(len(texts)), key=lengths.__getitem__)
         values = np.zeros((len(texts), model.config.hidden_size), np.float32)
         with self._lock, torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=_has_bfloat16(device.type)):
-            for some in _like_lengths(order, lengths):
-                batch = tokenizer.pad({"input_ids": [encoded[i] for i in some]}, return_tensors="pt").to(device)
+            for width, some in _alike(lengths, self._max_length):
+                filled = [*some, *some[:1] * (_rows(width) - len(some))]
+                inputs = {"input_ids": [encoded[i] for i in filled]}
+                batch = tokenizer.pad(inputs, padding="max_length", max_length=width, return_tensors="pt").to(device)
                 hidden = model(**batch).last_hidden_state.float()
                 mask = batch["attention_mask"].unsqueeze(-1).float()
-                values[some] = ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)).cpu().numpy()
+                pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
+                values[some] = pooled[: len(some)].cpu().numpy()
         return Vectors(values, lengths)
 
     def estimate(self, text: str) -> Estimate:
@@ -103,18 +110,30 @@ def _load(source: str, revision: str | None, device: str) -> tuple[Any, Any]:
         model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise FunctionError(f"the device {device} cannot be used: {str(error).splitlines()[0]}") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return tokenizer, model.eval()
 
 
-def _like_lengths(order: Sequence[int], lengths: Sequence[int], most_tokens: int = 4096, most: int = 64) -> list[list[int]]:
-    """Cut texts, sorted by length, into batches of at most so many texts and padded tokens."""
-    batches: list[list[int]] = []
-    for i in order:
-        if batches and len(batches[-1]) < most and (len(batches[-1]) + 1) * lengths[i] <= most_tokens:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches
+def _alike(lengths: Sequence[int], max_length: int) -> list[tuple[int, list[int]]]:
+    """Batches of texts that are padded to the same width: the width, and which texts.
+
+    A vector must not depend on who shares its batch, and kernels add in another order where shapes differ. So the shape of a
+    batch follows from each of its texts alone: a width of the next ``_STEP`` tokens, and as many rows as that width allows.
+    """
+    by_width: dict[int, list[int]] = {}
+    for i, length in enumerate(lengths):
+        by_width.setdefault(min(-(-length // _STEP) * _STEP, max_length), []).append(i)
+    return [
+        (width, some[start : start + _rows(width)])
+        for width, some in sorted(by_width.items())
+        for start in range(0, len(some), _rows(width))
+    ]
+
+
+def _rows(width: int) -> int:
+    """How many texts of that width go through the model together."""
+    return max(1, min(_MOST_TEXTS, _MOST_TOKENS // width))
 
 
 def _has_bfloat16(device: str) -> bool:
