@@ -12,6 +12,7 @@ from bclust.functions import scalar
 
 WORDINGS = ("approve", "object")
 REFUSED_BY_SERVER = {"content_filter", "refusal", "safety"}
+CUT_OFF = {"length", "max_tokens", "model_length", "max_output_tokens", "token_limit"}  # as udfs/is_cut_off.sql
 
 
 @scalar(
@@ -27,8 +28,10 @@ def decision(
 
     Whole words of the normalised answer count, never parts of words, and only where they answer: "no harm" is no "no". The
     first sentence that decides, hedges or refuses settles it; reasons may follow. A hedge, a condition or both answers at
-    once is unparsable. After the wording 'object' ("would you object to it?") yes disapproves and no approves, while "I
-    approve" and "I object" mean what they say. An error is an error whatever the text; a missing answer is one too.
+    once is unparsable, unless "the answer is no" follows. An echo of the question's own last line ("Approval (yes /")
+    decides nothing, nor does the last word of a text that was cut off. After the wording 'object' ("would you object to
+    it?") yes disapproves and no approves, while "I approve" and "I object" mean what they say. An error is an error
+    whatever the text; a missing answer is one too.
 
     Raises:
         FunctionError: a wording other than 'approve' and 'object'.
@@ -44,12 +47,17 @@ def _row(text: str | None, wording: str, error: str | None, finish_reason: str |
         return "error"
     if finish_reason in REFUSED_BY_SERVER:
         return "refused"
-    return "error" if text is None else _parse(text, wording)
+    return "error" if text is None else _parse(text, wording, (finish_reason or "").lower() in CUT_OFF)
 
 
 @lru_cache(maxsize=65_536)
-def _parse(text: str, wording: str) -> str:
+def _parse(text: str, wording: str, cut: bool = False) -> str:
     sentences = sentences_of(text)
+    if cut and sentences:
+        sentences[-1] = CUT_WORD.sub(r"\1", sentences[-1])
+    stated = {found for sentence in sentences if (answer := STATED.match(sentence)) for found in _spoken(answer[1], wording)}
+    if stated:
+        return stated.pop() if len(stated) == 1 else "unparsable"
     for place, sentence in enumerate(sentences):
         found = _verdict(sentence, wording)
         if found is None:
@@ -103,6 +111,8 @@ CONTRACTIONS = ((r"\bcan't\b|\bcannot\b", "can not"), (r"\bwon't\b", "will not")
                 (r"\bi'm\b", "i am"), (r"\bi'll\b", "i will"), (r"\bi've\b", "i have"))  # fmt: skip
 LIST_MARK = re.compile(r"^\s*(?:[-+•]\s+|[(\[]?\d{1,2}[.):\]]\s*)")
 MARKUP = re.compile(r"[*_`#<>~\"]+")
+# the last line of the question, which language models without instructions go on writing
+ECHO = re.compile(r"\b(?:approval|objection)\s*\((?:[^)\n]*\)\s*:?|[^)\n]*$)")
 CHOICE = re.compile(r"[(\[]?\s*'?\b(?:yes'?\s*(?:/|\bor\b|\|)\s*'?no|no'?\s*(?:/|\bor\b|\|)\s*'?yes|y\s*/\s*n)\b'?\s*[)\]]?")
 EDGES = " .,!?:-'"
 SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|\n+|;")
@@ -114,7 +124,7 @@ def sentences_of(text: str) -> list[str]:
     for pattern, full in CONTRACTIONS:
         plain = re.sub(pattern, full, plain)
     lines = [LIST_MARK.sub("", MARKUP.sub(" ", line)) for line in plain.splitlines()]
-    sentences = SENTENCE_END.split(CHOICE.sub(" ", "\n".join(lines)))
+    sentences = SENTENCE_END.split(CHOICE.sub(" ", ECHO.sub(" ", "\n".join(lines))))
     plain_sentences = (" ".join(sentence.split()).strip(EDGES) for sentence in sentences)
     return [sentence for sentence in plain_sentences if sentence]
 
@@ -141,8 +151,17 @@ _AFTER_NO = _words(
 )
 NO_FIRST = re.compile(f"no {_AFTER_NO}")
 _SURELY = "(?:absolutely|certainly|definitely|of course|sure|surely)"
-YES_INSTEAD = re.compile(rf"{_SURELY}(?=$|[,:]| i\b)(?!, ?not\b)|i (?:would|do|will)(?: indeed| so)?$")
-NO_INSTEAD = re.compile(rf"(?:{_SURELY}|hell|oh),? (?:not|no)\b|i (?:would|do|will) not$|not at all$|no way$")
+_WELL = r"(?:(?:indeed|honestly|personally|frankly|overall|well|so|then|therefore|in that case|thank you|ok|okay),? )?"
+YES_INSTEAD = re.compile(
+    rf"{_WELL}(?:{_SURELY}(?=$|[,:]| i\b)(?!, ?not\b)|i (?:would|do|will)(?: indeed| so| approve)?$|indeed$)"
+)
+NO_INSTEAD = re.compile(rf"{_WELL}(?:(?:{_SURELY}|hell|oh),? (?:not|no)\b|i (?:would|do|will) not$|not at all$|no way$)")
+# the last word of a text that was cut: "I have no" had no time to say what it has not
+CUT_WORD = re.compile(r"^(.*\b(?!is\b|say\b|be\b|answer\b)\w+),? (?:yes|no|y|n)$")
+STATED = re.compile(
+    r"(?:(?:so|thus|therefore|hence|then|and|but),? )*(?:the|my)(?: final| short)? (?:answer|decision|response|verdict)"
+    r"(?: to (?:this|that|it))?(?: is| would be|:)+,? ?(?:an? )?((?:\w+ )?(?:yes|no)\b[^,]*)"
+)
 _REASONS = _words(
     "because, since, due to, given that, as it, as this, as that, as the, as i, as they, as there, even if, even though, although"
 )
@@ -154,6 +173,7 @@ _HEDGES = _words(
     "some extent, in some cases, sometimes, not really, not necessarily, might, unless, only if, as long "
     "as, provided that, i guess, it varies",
     r"(?:yes|no),? (?:but )?if",
+    r"^if (?:the|my) answer",
     r"approve(?: of (?:it|this|that))?,? if",
 )
 HEDGE = re.compile(_HEDGES)
@@ -165,7 +185,7 @@ _ANSWERING = _words(
     r"approve (?:or|nor) disapprove",
     r"take (?:(?:a|any) )?(?:sides?|position|stance)",
     r"(?:form|have) (?:an |any )?opinions?",
-    r"make (?:a|that|this|such) (?:decision|judge?ment|choice)",
+    r"(?:make|making) (?:(?:a|any|that|this|such|these|those|an?) )*(?:\w+ )?(?:decision|judge?ment|choice)s?",
 )
 _UNWILLING = _words(
     "can not, could not, will not, would not, unable to, not able to, not going to, rather not, prefer "
@@ -189,6 +209,10 @@ NEUTRAL = re.compile(
 )
 _FILL = r"(?:would|do|will|can|could|must|have to|also|am|rather|likely to|indeed|\w+ly)"
 _UNBELIEVED = r"(?:i do not (?:think|believe|feel)|i can not say|not (?:something|anything)) (?:that )?i"
+_NOT_ONE = (
+    r"i am not (?:one|someone|somebody|a person|the (?:kind|sort|type)(?: of person)?|going|willing|inclined|prepared|ready) "
+    r"(?:who|that|to) (?:(?:would|will|can) )?"
+)
 VERBS = (("approve", "approved", "disapproved"), ("disapprove", "disapproved", "unclear"), ("object", "disapproved", None))
 
 
@@ -198,7 +222,9 @@ def _verb(word: str) -> re.Pattern[str]:
 
 def _negated(word: str) -> re.Pattern[str]:
     said = rf"\bi (?:{_FILL} )*(?:not|never) (?:(?:{_FILL}|ever|be able to|want to|wish to) )*{word}\b"
-    return re.compile(rf"{said}|^(?:do )?(?:not|never) {word}(?:d|ed)?\b|\b{_UNBELIEVED} (?:{_FILL} )*{word}\b")
+    return re.compile(
+        rf"{said}|^(?:do )?(?:not|never) {word}(?:d|ed)?\b|\b{_UNBELIEVED} (?:{_FILL} )*{word}\b|\b{_NOT_ONE}{word}s?\b"
+    )
 
 
 VERB = {word: _verb(word) for word, _, _ in VERBS}

@@ -146,6 +146,34 @@ ANSWERS = [
     ("approved", "Yes (I approve)"),
     ("unparsable", "N/A"),
     ("unparsable", "Correct."),
+    ("unparsable", "Approval (yes /"),
+    ("unparsable", "I like it.\nApproval (yes"),
+    ("unparsable", "Approval (no / no): I have"),
+    ("approved", "Approval (yes / no): Yes, gladly"),
+    ("approved", "Indeed, I would."),
+    ("approved", "Indeed."),
+    ("disapproved", "Honestly, I would not."),
+    ("disapproved", "I am not one to approve of such things"),
+    ("disapproved", "I'm not someone who would approve of that."),
+    ("disapproved", "I'm not sure if it is right, I'll just have to agree with you. The answer is no."),
+    ("approved", "It depends on the day. But my answer is a clear yes."),
+    ("unparsable", "My answer is yes. My answer is no."),
+    ("refused", "I am not in a position to make such decisions"),
+    ("refused", "I cannot make such a bold decision."),
+    ("refused", "I'm not able to make these choices."),
+    ("unparsable", "The answer is not clear to me."),
+    ("unparsable", "If the answer is yes, people are hurt."),
+]
+# Cut off at the limit of tokens: the last word had no time to say what it means.
+CUT = [
+    ("unparsable", "I am not a monster, I have no"),
+    ("unparsable", "There is really no"),
+    ("disapproved", "No"),
+    ("approved", "Yes"),
+    ("disapproved", "My answer is no"),
+    ("approved", "I would say yes"),
+    ("disapproved", "No, I have no"),
+    ("approved", "Yes, since I have no"),
 ]
 
 # To "would you object to it?"
@@ -191,6 +219,11 @@ def test_what_an_answer_decides(decide: Any, expected: str, answer: str) -> None
 @pytest.mark.parametrize(("expected", "answer"), OBJECTIONS)
 def test_what_an_answer_about_objecting_decides(decide: Any, expected: str, answer: str) -> None:
     assert decide(answer, "object") == expected
+
+
+@pytest.mark.parametrize(("expected", "answer"), CUT)
+def test_the_last_word_of_a_text_that_was_cut_decides_nothing(decide: Any, expected: str, answer: str) -> None:
+    assert decide(answer, finish="length") == expected
 
 
 @pytest.mark.parametrize(
