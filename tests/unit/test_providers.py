@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -412,6 +413,36 @@ def test_a_prompt_that_does_not_fit_fails_alone(bench: Bench, tiny_llama: Path) 
     answers = bench.llm(local(tiny_llama / "plain"), ["I like one", "one " * 125])
     assert answers[0]["error"] is None
     assert "do not fit into 128" in answers[1]["error"]
+
+
+def test_models_are_loaded_once_whatever_the_rows_and_one_after_the_other(
+    bench: Bench, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    loads, under_way, most = [], [], []
+    load = AutoModelForCausalLM.from_pretrained
+
+    def slowly(source: str, **settings: Any) -> Any:
+        loads.append(Path(source).name)
+        under_way.append(source)
+        most.append(len(under_way))
+        time.sleep(0.2)
+        under_way.remove(source)
+        return load(source, **settings)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", slowly)
+    copies = {name: bench.folder / name for name in ("one", "two")}
+    for folder in copies.values():
+        shutil.copytree(tiny_llama / "chat", folder)
+    bench.seeds["llms"] = [
+        {"llm_id": "cold", **local(copies["one"])},
+        {"llm_id": "warm", **local(copies["one"], temperature=0.7)},
+        {"llm_id": "other", **local(copies["two"])},
+    ]
+    answers = bench.ask("llm", PROMPTS * 3, [llm_id for llm_id in ("cold", "warm", "other") for _ in PROMPTS])
+    assert all(a["error"] is None for a in answers)
+    assert (sorted(loads), max(most)) == (["one", "two"], 1)
 
 
 def test_a_language_model_that_cannot_be_loaded_is_named(bench: Bench) -> None:

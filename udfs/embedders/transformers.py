@@ -11,11 +11,11 @@ of at least 0.99997 to it. Mean pooling over the tokens that are no padding: Rei
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 from bclust.errors import FunctionError
 from bclust.functions import CallError, Context, Estimate, Limits
+from udfs._weights import Loaded, weights
 from udfs.embedders import Vectors
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ class Embedder:
         self._source = str(folder) if folder.is_dir() else model
         self._model_name, self._revision, self._prefix, self._max_length = model, revision, prefix, max_length
         self._device_name = device
-        self._lock = threading.Lock()
-        self._loaded: tuple[Any, Any] | None = None
         # large batches are cut into small ones of like length below
         self.limits = Limits(max_concurrency=1, batch_size=256, timeout_s=None, max_retries=1, sort_by_length=True)
 
@@ -64,13 +62,14 @@ class Embedder:
         import numpy as np
         import torch
 
-        tokenizer, model = self._load()
+        loaded = self._loaded()
+        tokenizer, model = loaded.tokenizer, loaded.model
         device = next(model.parameters()).device
         kind = "cpu" if device.type == "cpu" else "cuda"
         encoded = tokenizer([self._prefix + t for t in texts], truncation=True, max_length=self._max_length)["input_ids"]
         lengths = [len(ids) for ids in encoded]
         values = np.zeros((len(texts), model.config.hidden_size), np.float32)
-        with self._lock, torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=_has_bfloat16(device.type)):
+        with loaded.lock, torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=_has_bfloat16(device.type)):
             for width, some in _alike(lengths, self._max_length):
                 filled = [*some, *some[:1] * (_rows(width) - len(some))]
                 inputs = {"input_ids": [encoded[i] for i in filled]}
@@ -88,11 +87,9 @@ class Embedder:
     async def close(self) -> None:
         """The model stays loaded: more may be asked soon."""
 
-    def _load(self) -> tuple[Any, Any]:
-        if self._loaded is None:
-            with self._lock:
-                self._loaded = self._loaded or _load(self._source, self._revision, self._device_name)
-        return self._loaded
+    def _loaded(self) -> Loaded:
+        settings = (self._revision, self._device_name)
+        return weights(self._source, "encoder", *settings, load=lambda: _load(self._source, *settings))
 
 
 def _load(source: str, revision: str | None, device: str) -> tuple[Any, Any]:

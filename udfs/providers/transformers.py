@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bclust.functions import Answer, CallError, Context, Limits
+from udfs._weights import Loaded, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +50,6 @@ class Provider:
         folder = context.root / model
         self._source = str(folder) if folder.is_dir() else model
         self._name, self._revision, self._dtype, self._device, self._top_p = model, revision, dtype, device, top_p
-        self._lock = threading.Lock()
-        self._loaded: tuple[Any, Any] | None = None
         self.limits = Limits(max_concurrency=1, batch_size=16, timeout_s=None, max_retries=0, sort_by_length=True)
 
     def identity(self) -> dict[str, Any]:
@@ -61,8 +59,9 @@ class Provider:
 
     def complete_batch(self, chats: Sequence[Chat]) -> list[Answer | CallError]:
         """Generate; chats that are sampled alike go through the model together. Raises CallError (fatal): no such model."""
-        with self._lock:
-            tokenizer, model = self._load()
+        loaded = self._loaded()
+        with loaded.lock:
+            tokenizer, model = loaded.tokenizer, loaded.model
             prompts = [_prompt(tokenizer, chat) for chat in chats]
             answers: dict[int, Answer | CallError] = {}
             alike: dict[tuple[float | None, int], list[int]] = {}
@@ -107,10 +106,9 @@ class Provider:
             for row, (tokens, prompt, chat) in enumerate(zip(new, prompts, chats, strict=True))
         ]
 
-    def _load(self) -> tuple[Any, Any]:
-        if self._loaded is None:
-            self._loaded = _load(self._source, self._revision, self._device, self._dtype)
-        return self._loaded
+    def _loaded(self) -> Loaded:
+        settings = (self._revision, self._device, self._dtype)
+        return weights(self._source, "causal", *settings, load=lambda: _load(self._source, *settings))
 
     async def close(self) -> None:
         """The model stays loaded: more may be asked soon."""
