@@ -5,7 +5,6 @@ A node that fails leaves its old table and skips what is below it. What was answ
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,24 +12,21 @@ from typing import TYPE_CHECKING
 from bclust.calls import Budget, CallDesk, Progress
 from bclust.data_tests import compile_test
 from bclust.errors import BclustError, BudgetError, Interrupted, Location, ProjectError, WarehouseError
-from bclust.increments import absorb, added_rows, adds_to_keys, holds_all
+from bclust.growth import Decision, How, Ledger, earlier
+from bclust.increments import absorb
 from bclust.materializations import MATERIALIZATIONS, comments, discard, new_name, swap
-from bclust.nodes import INCREMENTAL, SEED, SOURCE, TABLE, VIEW, DataTest, Node
-from bclust.plan import Wanted, load_seed, make_plan, refreshed_nodes, wanted_nodes
+from bclust.nodes import SEED, SOURCE, DataTest, Node
+from bclust.plan import Wanted, load_seed, load_source, make_plan, refreshed_nodes, wanted_nodes
 from bclust.results import CallCount, Calling, Event, Finished, Note, Plan, Planned, Result, Run, Started, Status
 from bclust.shared import check_shared, publish_into
 from bclust.state import (
-    Fingerprint,
     Record,
     begin_run,
     data_test_fingerprint,
     end_run,
     ensure_schema,
-    fingerprint,
-    only_grown,
     read_records,
     read_tests,
-    reasons,
     unit_test_fingerprint,
     write_record,
     write_test,
@@ -86,7 +82,6 @@ class Build:
         self.blocked: dict[str, str] = {}  # node -> the ancestor because of which it is skipped
         self.changed = False
         self.publish_again = 0.0  # when, by the clock of ``perf_counter``, what is paid for is worth showing again
-        self.contains: dict[str, Sequence[str]] = {}  # node -> the data versions of which its table holds all rows
         self.failures: list[str] = []  # of the node at hand: which lane failed how, and how often
         self.spent: tuple[CallCount, ...] = ()  # its calls so far
 
@@ -141,16 +136,16 @@ class Build:
                     )
 
     def _nodes(self, wanted: Wanted) -> None:
-        records = read_records(self.warehouse)
-        versions = {name: r.data_version for name, r in records.items()}
-        self.contains = {name: r.versions for name, r in records.items()}
+        self.main = f"{quote(self.warehouse.execute('select current_database()')[0][0])}.main"
+        self.ledger = Ledger(self.manifest, self.warehouse, read_records(self.warehouse), self.refreshed, self.main)
+        versions = self.ledger.versions
         outcomes = read_tests(self.warehouse)
         tests = self._tests_by_last_node(wanted)
         for name in wanted.names:
             if self.session.stop.is_set():
                 raise Interrupted("stopped")
             node = self.manifest.nodes[name]
-            result = self._node(node, records.get(name), versions)
+            result = self._node(node)
             if result.failed:
                 self._block(name, name)
             self._done(result)
@@ -165,16 +160,15 @@ class Build:
                 self._done(unbuilt(test, missing))
         self._data_tests(elsewhere, versions, outcomes)
 
-    def _node(self, node: Node, record: Record | None, versions: dict[str, str]) -> Result:
+    def _node(self, node: Node) -> Result:
         if node.name in self.blocked:
             return self._result(node, Status.SKIPPED, message=f"{self.blocked[node.name]} failed")
         try:
-            now = fingerprint(node, self.manifest, versions)
-            why = reasons(node, now, record, self.contains)
-            if record is not None and not why and node.name not in self.refreshed:
-                return self._result(node, Status.REUSED, rows=record.rows)
+            decision = self.ledger.decide(node)
+            if decision.how is How.REUSE:
+                return self._result(node, Status.REUSED, rows=decision.record.rows if decision.record else None)
             self.emit(Started(len(self.run.results) + 1, self.total, node.name, node.kind))
-            return self._materialize(node, now, record, versions, why)
+            return self._materialize(node, decision)
         except (BudgetError, Interrupted) as stopped:
             self._done(self._result(node, Status.ERROR, message=stopped.message, hint=stopped.hint, calls=self.spent))
             raise
@@ -183,32 +177,23 @@ class Build:
             self.warehouse.execute(discard(node))
             return self._result(node, Status.ERROR, message=error.message, where=error.where or node.where, hint=error.hint)
 
-    def _materialize(
-        self, node: Node, now: Fingerprint, record: Record | None, versions: dict[str, str], why: tuple[str, ...]
-    ) -> Result:
+    def _materialize(self, node: Node, decision: Decision) -> Result:
         started = time.perf_counter()
         calls: tuple[CallCount, ...] = ()
-        message = "; ".join(why)
-        before = self._growing(node, now, record)
+        message = "; ".join(decision.why)
         if node.kind == SOURCE:
             message = self._load_source(node)
         elif node.kind == SEED:
             load_seed(self.warehouse, node, new_name(node))
         else:
-            with self._only_added_rows(node) if before else contextlib.nullcontext():
+            with self.ledger.inputs(node, decision, self.main):
                 calls = self._run(node)
         failed = sum(c.failed for c in calls)
         with self.warehouse.transaction():
-            if before:
-                seen = self._is_seen_below(node)
-                absorb(self.warehouse, node)
-                data_version, rows = self.warehouse.data_version(quote(node.name))
-                new = Record(now, data_version, rows, failed, _contained(before, data_version) if seen else ())
-            else:
-                new = self._put_in_place(node, now, record, failed)
+            new = self._add(node, decision, failed) if decision.how is How.ADD else self._put_in_place(node, decision, failed)
             self.warehouse.store_fitted(node.name)
             write_record(self.warehouse, node, new, time.perf_counter() - started, self.run.invocation_id)
-        versions[node.name], self.contains[node.name], rows = new.data_version, new.versions, new.rows
+        self.ledger.enter(node, new.data_version, new.contains)
         self.changed = True
         seconds = time.perf_counter() - started
         is_worth_showing = node.paid and any(c.new for c in calls) and not self.manifest.config.shared
@@ -217,7 +202,7 @@ class Build:
         status = Status.PARTIAL if failed else Status.SUCCESS
         if failed:
             message = f"{failed:,} calls failed; the next build asks them again" + "".join(f"\n  {f}" for f in self.failures[:5])
-        return self._result(node, status, seconds=seconds, rows=rows, message=message, calls=calls)
+        return self._result(node, status, seconds=seconds, rows=new.rows, message=message, calls=calls)
 
     def _run(self, node: Node) -> tuple[CallCount, ...]:
         """The model's SQL into its new table, with the calls that it took."""
@@ -227,36 +212,20 @@ class Build:
         self.warehouse.run(MATERIALIZATIONS[node.materialized](node), node.sql, node.where, alone=alone)
         return ()
 
-    def _growing(self, node: Node, now: Fingerprint, record: Record | None) -> Record | None:
-        """The record of an incremental table that only has to take in added rows; None for one that is made anew."""
-        if record is None or node.materialized != INCREMENTAL or node.name in self.refreshed:
-            return None
-        if record.failed_calls and "error" not in self.warehouse.columns(quote(node.name)):
-            return None  # which rows failed is not to be seen
-        return record if only_grown(node, now, record.fingerprint, self.contains) else None
+    def _add(self, node: Node, decision: Decision, failed: int) -> Record:
+        """Take the added rows into the table. Returns its record."""
+        assert decision.record is not None
+        reaches = self.ledger.reaches_below(node, new_name(node))
+        absorb(self.warehouse, node)
+        data_version, rows = self.warehouse.data_version(quote(node.name))
+        return Record(decision.now, data_version, rows, failed, earlier(decision.record, data_version) if reaches else ())
 
-    def _only_added_rows(self, node: Node) -> contextlib.AbstractContextManager[None]:
-        main = f"{quote(self.warehouse.execute('select current_database()')[0][0])}.main"
-        return added_rows(self.warehouse, node, of=f"{main}.{quote(node.grows_with[0])}", own=f"{main}.{quote(node.name)}")
-
-    def _put_in_place(self, node: Node, now: Fingerprint, record: Record | None, failed: int) -> Record:
+    def _put_in_place(self, node: Node, decision: Decision, failed: int) -> Record:
         """Let the new table take the old one's place. Returns its record."""
         data_version, rows = self.warehouse.data_version(new_name(node))
-        unchanged = record is not None and record.data_version == data_version and node.materialized != VIEW
         existing = self.warehouse.kind_of(node.name)
-        contained: tuple[str, ...] = ()
-        if record is not None and (
-            # an old view reads the new tables by now: what its rows were is not known
-            unchanged
-            or (
-                self._is_grown_with(node)
-                and existing == TABLE
-                and holds_all(self.warehouse, quote(node.name), new_name(node))
-                and self._is_seen_below(node, old=quote(node.name))
-            )
-        ):
-            contained = _contained(record, data_version)
-        if unchanged and existing == node.relation:
+        contained = self.ledger.contained_anew(node, new_name(node), data_version)
+        if self.ledger.is_unchanged(node, data_version) and existing == node.relation:
             self.warehouse.execute(discard(node))
         else:
             for statement in swap(node, existing):
@@ -264,27 +233,11 @@ class Build:
         columns = set(self.warehouse.columns(quote(node.name)))
         for statement in comments(node, columns):
             self.warehouse.execute(statement)
-        return Record(now, data_version, rows, failed, contained)
-
-    def _is_grown_with(self, node: Node) -> bool:
-        """Whether some model asks if this table has only gained rows."""
-        return any(node.name in other.grows_with for other in self.manifest.nodes.values())
-
-    def _is_seen_below(self, node: Node, old: str | None = None) -> bool:
-        """Whether the rows that a table gains reach all incremental tables that grow with it; ask before they are in place."""
-        present = self.warehouse.tables()
-        below = [n for n in self.manifest.nodes.values() if n.materialized == INCREMENTAL and node.name in n.grows_with]
-        return not any(
-            adds_to_keys(self.warehouse, n, own=quote(n.name), new=new_name(node), old=old) for n in below if n.name in present
-        )
+        return Record(decision.now, data_version, rows, failed, contained)
 
     def _load_source(self, node: Node) -> str:
         rows = self.session.read_source(node)
-        # typed while it is made: DuckDB cannot replay a change of type to JSON after a kill
-        raw = quote(f"__raw__{node.name}")
-        self.warehouse.load(raw, rows.to_arrow())
-        typed = f"select * replace (record::json as record) from {raw}"
-        self.warehouse.execute(f"create or replace table {new_name(node)} as {typed}; drop table {raw}")
+        load_source(self.warehouse, node, new_name(node), rows)
         self.warehouse.execute("delete from _bclust.rejected_rows where node = ?", [node.name])
         for r in rows.rejected:
             self.warehouse.execute(
@@ -420,11 +373,6 @@ class Build:
         return Result(
             node.unique_id, node.name, node.kind, status, seconds, rows, message, where, hint, calls=calls, node=node.name
         )
-
-
-def _contained(before: Record, data_version: str) -> tuple[str, ...]:
-    """The versions that a table contains which holds all rows of an earlier one."""
-    return tuple(v for v in before.versions if v != data_version)
 
 
 def _left_waiting(questions: int) -> str:

@@ -83,6 +83,12 @@ def added_rows(warehouse: Warehouse, node: Node, *, of: str, own: str) -> Iterat
         warehouse.execute(f"drop view if exists temp.main.{name}")
 
 
+def absorbed(warehouse: Warehouse, node: Node, *, own: str, new: str) -> str:
+    """The SELECT of what ``absorb`` would leave in the node's table ``own``, with the added rows ``new``."""
+    whole = f"from {own} as o semi join ({_done(warehouse, node, own)}) as d on {_same_key(node, 'o', 'd')}"
+    return f"{whole} union all by name from {new}"
+
+
 def absorb(warehouse: Warehouse, node: Node) -> None:
     """Put the added rows into the node's table, in the place of those that failed; call inside a transaction."""
     own, new = quote(node.name), new_name(node)

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bclust.errors import BclustError, ProjectError
-from bclust.increments import added_rows, adds_to_keys, holds_all
-from bclust.materializations import typed_seed
-from bclust.nodes import INCREMENTAL, MODEL, SEED, SOURCE, VIEW, Node
+from bclust.growth import Decision, How, Ledger, earlier
+from bclust.increments import absorbed
+from bclust.materializations import new_name, typed_seed
+from bclust.nodes import MODEL, SEED, SOURCE, Node
 from bclust.results import CallCount, NodePlan, Plan
 from bclust.sources import SOURCE_COLUMNS, seed_to_arrow
 from bclust.sql_types import FITTED
-from bclust.state import Record, fingerprint, only_grown, read_records, reasons
+from bclust.state import Record, fingerprint, read_records, reasons
 from bclust.warehouse import Warehouse, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from bclust.calls import CallDesk
     from bclust.manifest import Manifest
     from bclust.selector import Selection
     from bclust.session import Session
+    from bclust.sources import SourceRows
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,9 @@ def make_plan(session: Session, selection: Selection, *, full_refresh: bool = Fa
     stale = stale_nodes(manifest, wanted, records, refreshed)
     if any(stale.values()):
         check_binding(session, wanted.names)
-    grown = {name: r for name, r in records.items() if name not in refreshed and manifest.nodes.get(name)}
-    counted, notes = _count_calls(session, wanted, stale, grown)
-    plans = []
-    for name in wanted.names:
-        base = counted.get(name, NodePlan(name, "build" if stale[name] else "reuse"))
-        plans.append(
-            NodePlan(name, base.action, stale[name], wanted.required_by.get(name), base.calls, base.at_most, base.waits_for)
-        )
-    return Plan(tuple(plans), notes)
+    rehearsal = Rehearsal(session, wanted, {name for name, why in stale.items() if why}, records, refreshed)
+    nodes, notes = rehearsal.run()
+    return Plan(tuple(replace(node, required_by=wanted.required_by.get(node.name)) for node in nodes), notes)
 
 
 def refreshed_nodes(session: Session, selection: Selection, *, full_refresh: bool) -> dict[str, str]:
@@ -97,6 +93,9 @@ def stale_nodes(
 
 
 # --- a scratch database beside the working one -----------------------------------------------------------------
+
+
+_SCRATCH = "__scratch.main"
 
 
 @contextlib.contextmanager
@@ -146,6 +145,16 @@ def _bind(warehouse: Warehouse, node: Node) -> None:
         raise ProjectError(error.message, where=error.where or node.where, hint=error.hint) from error
 
 
+def load_source(warehouse: Warehouse, node: Node, name: str, rows: SourceRows) -> None:
+    """Load the records of a source."""
+    # typed while it is made: DuckDB cannot replay a change of type to JSON after a kill
+    loaded = quote(f"__raw__{node.name}")
+    warehouse.load(loaded, rows.to_arrow())
+    warehouse.execute(
+        f"create or replace table {name} as select * replace (record::json as record) from {loaded}; drop table {loaded}"
+    )
+
+
 def load_seed(warehouse: Warehouse, node: Node, name: str) -> None:
     """Load a seed with its declared types. Raises ProjectError where a value is not of its type."""
     loaded = quote(f"__raw__{node.name}")
@@ -161,86 +170,115 @@ def load_seed(warehouse: Warehouse, node: Node, name: str) -> None:
 # --- counting calls --------------------------------------------------------------------------------------------
 
 
-def _count_calls(
-    session: Session, wanted: Wanted, stale: Mapping[str, tuple[str, ...]], records: Mapping[str, Record]
-) -> tuple[dict[str, NodePlan], tuple[str, ...]]:
-    """Run the paid models, and the free ones above them, in a scratch database with the functions looking up only.
+class Rehearsal:
+    """A build without its calls: the paid models and all above them are made in a scratch database, functions looking up only.
 
-    Returns the plans of the paid nodes, and the notes: the column ``note`` of models with ``plan_note: true``.
+    What becomes of a table is decided as a build decides it (``growth.Ledger``). A table is ``unsettled`` where what it will
+    hold is not known: it waits for calls, would be fitted anew, or no paid model is below it.
     """
-    manifest, warehouse = session.manifest, session.warehouse
-    paid = [n for n in wanted.names if stale[n] and manifest.nodes[n].paid]
-    noted = [n.name for n in manifest.nodes.values() if n.config.get("plan_note") and {*n.depends_on} <= {*wanted.names}]
-    stale = dict.fromkeys(noted, ("for its note",)) | dict(stale)
-    needed = {a for n in (*paid, *noted) for a in manifest.graph.ancestors(n)} | {*paid, *noted}
-    built = warehouse.tables()
-    unknown: dict[str, str] = {}  # name -> the node that must be built first
-    plans: dict[str, NodePlan] = {}
-    with scratch(warehouse) as working:
-        for name in manifest.graph.sorted(needed):
-            node = manifest.nodes[name]
-            if not stale.get(name):
-                if name in built:
-                    warehouse.execute(f"create view {quote(name)} as from {working}.main.{quote(name)}")
-                continue
-            blocker = next((unknown[p] for p in node.depends_on if p in unknown), None)
-            if blocker is None and not node.paid and _is_heavy(node, manifest):
-                blocker = name
-            if blocker is not None:
-                unknown[name] = blocker
-                if node.paid:
-                    plans[name] = NodePlan(name, "build", at_most=_bound(warehouse, node), waits_for=blocker)
-                continue
-            with _only_added_rows(session, node, stale, records, working):
-                calls = _try(session, node)
-            if node.paid:
-                plans[name] = NodePlan(name, "build", calls=calls)
-            if any(c.new or c.waiting for c in calls):
-                unknown[name] = name
-        said = [f"select note from {quote(n)} where note is not null" for n in noted if n not in unknown]
-        notes = [row[0] for query in said for row in warehouse.execute(query)]
-    session.new_desk()
-    return plans, tuple(notes)
 
+    def __init__(
+        self,
+        session: Session,
+        wanted: Wanted,
+        stale: Collection[str],
+        records: Mapping[str, Record],
+        refreshed: Mapping[str, str],
+    ) -> None:
+        self.session, self.manifest, self.warehouse, self.wanted = session, session.manifest, session.warehouse, wanted
+        working = quote(self.warehouse.execute("select current_database()")[0][0])
+        self.ledger = Ledger(self.manifest, self.warehouse, records, refreshed, f"{working}.main")
+        models = self.manifest.nodes.values()
+        self.noted = [n for n in models if n.config.get("plan_note") and {*n.depends_on} <= {*wanted.names}]
+        below = {n.name for n in self.noted} | {n for n in wanted.names if n in stale and self.manifest.nodes[n].paid}
+        self.needed = below | {a for n in below for a in self.manifest.graph.ancestors(n)}
+        self.unsettled: dict[str, str | None] = {}  # name -> the node that must be built first, if calls wait for it
 
-def _only_added_rows(
-    session: Session, node: Node, stale: Mapping[str, tuple[str, ...]], records: Mapping[str, Record], working: str
-) -> contextlib.AbstractContextManager[None]:
-    """For an incremental table that a build would only add to, let it see the added rows alone."""
-    warehouse, record = session.warehouse, records.get(node.name)
-    if node.materialized != INCREMENTAL or record is None:
-        return contextlib.nullcontext()
-    versions = {name: r.data_version for name, r in records.items()}
-    contains = {name: r.versions for name, r in records.items()}
-    for name in node.grows_with:
-        if stale.get(name) and name in records:
-            versions[name] = warehouse.data_version(quote(name))[0]
-            old, new = f"{working}.main.{quote(name)}", quote(name)
-            if versions[name] != records[name].data_version and (
-                session.manifest.nodes[name].materialized == VIEW
-                or not holds_all(warehouse, old, new)
-                or adds_to_keys(warehouse, node, own=f"{working}.main.{quote(node.name)}", new=new, old=old)
-            ):
-                contains[name] = ()
-    if not only_grown(node, fingerprint(node, session.manifest, versions), record.fingerprint, contains):
-        return contextlib.nullcontext()
-    own = f"{working}.main.{quote(node.name)}"
-    if record.failed_calls and "error" not in warehouse.columns(own):
-        return contextlib.nullcontext()
-    return added_rows(warehouse, node, of=f"__scratch.main.{quote(node.grows_with[0])}", own=own)
+    def run(self) -> tuple[list[NodePlan], tuple[str, ...]]:
+        """The plans of the wanted nodes, and the notes: the column ``note`` of models with ``plan_note: true``."""
+        plans = {}
+        with scratch(self.warehouse):
+            for name in self.manifest.graph.sorted({*self.wanted.names, *self.needed}):
+                if name in self.wanted.names:
+                    plans[name] = self._plan(self.manifest.nodes[name])
+                elif not any(name == n.name for n in self.noted):
+                    self._show(name)
+            notes = [note for node in self.noted for note in self._notes(node)]
+        self.session.new_desk()
+        return [plans[name] for name in self.wanted.names], tuple(notes)
 
+    def _plan(self, node: Node) -> NodePlan:
+        """What a build would do with the node; its table is made where it is needed and can be."""
+        waits, decision = [p for p in node.depends_on if p in self.unsettled], self.ledger.decide(node)
+        if not waits and decision.how is How.REUSE:
+            self._show(node.name)
+            return NodePlan(node.name, "reuse")
+        if waits:
+            why = decision.why or ("inputs are rebuilt: " + ", ".join(waits),)
+            blocker = next((b for b in map(self.unsettled.get, waits) if b), None)
+            self.unsettled[node.name] = blocker
+            return self._waiting(node, why, blocker)
+        plan = NodePlan(node.name, "build", decision.why)
+        if node.name not in self.needed:
+            self.unsettled[node.name] = None
+        elif not node.paid and _is_heavy(node, self.manifest):
+            self.unsettled[node.name] = node.name
+        else:
+            plan = replace(plan, calls=self._make(node, decision))
+            if any(c.new or c.waiting for c in plan.calls):
+                self.unsettled[node.name] = node.name
+        return plan
 
-def _try(session: Session, node: Node) -> tuple[CallCount, ...]:
-    warehouse, name = session.warehouse, quote(node.name)
-    if node.kind == SOURCE:
-        warehouse.load(name, session.read_source(node, again=True).to_arrow())
-    elif node.kind == SEED:
-        load_seed(warehouse, node, name)
-    else:
-        desk = session.new_desk()
-        warehouse.run(f"create or replace table {name} as\n", node.sql, node.where)
-        return _estimated(desk) if node.paid else ()
-    return ()
+    def _waiting(self, node: Node, why: tuple[str, ...], blocker: str | None) -> NodePlan:
+        """The plan of a node whose calls are not known before another one is built; one that can have none waits for nothing."""
+        most = _bound(self.warehouse, node) if node.paid else 0
+        if most == 0:
+            return NodePlan(node.name, "build", why)
+        return NodePlan(node.name, "build", why, at_most=most, waits_for=blocker)
+
+    def _show(self, name: str) -> None:
+        """Let a table be seen as it was built."""
+        if name in self.needed and name in self.ledger.kinds:
+            self.warehouse.execute(f"create view {quote(name)} as from {self.ledger.built}.{quote(name)}")
+
+    def _make(self, node: Node, decision: Decision) -> tuple[CallCount, ...]:
+        """Make the table as a build would, and enter what it holds, unless calls are missing. Returns the calls."""
+        name, adds = quote(node.name), decision.how is How.ADD
+        made = f"{_SCRATCH}.{new_name(node)}" if adds else f"{_SCRATCH}.{name}"
+        with self.ledger.inputs(node, decision, _SCRATCH):
+            calls = self._fill(node, made)
+        if any(c.new or c.waiting for c in calls):
+            return calls
+        if adds:
+            whole = absorbed(self.warehouse, node, own=self.ledger.own(node), new=made)
+            self.warehouse.execute(f"create view {name} as {whole}")
+            reaches = self.ledger.reaches_below(node, made)
+        version, _ = self.warehouse.data_version(f"{_SCRATCH}.{name}")
+        if adds:
+            assert decision.record is not None
+            contained = earlier(decision.record, version) if reaches else ()
+        else:
+            contained = self.ledger.contained_anew(node, made, version)
+        self.ledger.enter(node, version, contained)
+        return calls
+
+    def _fill(self, node: Node, made: str) -> tuple[CallCount, ...]:
+        if node.kind == SOURCE:
+            load_source(self.warehouse, node, made, self.session.read_source(node, again=True))
+        elif node.kind == SEED:
+            load_seed(self.warehouse, node, made)
+        else:
+            desk = self.session.new_desk()
+            self.warehouse.run(f"create or replace table {made} as\n", node.sql, node.where)
+            return _estimated(desk) if node.paid else ()
+        return ()
+
+    def _notes(self, node: Node) -> list[str]:
+        """The notes of a model; none while one of its inputs is not known."""
+        if any(p in self.unsettled for p in node.depends_on):
+            return []
+        self.warehouse.run(f"create or replace table {new_name(node)} as\n", node.sql, node.where)
+        return [row[0] for row in self.warehouse.execute(f"select note from {new_name(node)} where note is not null")]
 
 
 def _estimated(desk: CallDesk) -> tuple[CallCount, ...]:

@@ -17,6 +17,8 @@ from bclust.materializations import MATERIALIZATIONS
 from bclust.nodes import INCREMENTAL, MODEL, SEED, SOURCE, TABLE, VIEW, Column, Node, UnitTest
 from bclust.registry import Function, load_functions
 from bclust.sources import read_seed_csv
+from bclust.sql_calls import check_calls
+from bclust.sql_macros import called
 from bclust.warehouse import known_functions
 
 if TYPE_CHECKING:
@@ -100,8 +102,7 @@ def _functions_behind(names: Iterable[str], functions: Mapping[str, Function]) -
         name = todo.pop()
         if name not in found:
             found.add(name)
-            words = [w.lower() for w in _macro_words(functions[name], r"\b(\w+)\s*\(")]
-            todo += [w for w in words if w in functions]
+            todo += [n for n in called(_without_comments(functions[name].macro_sql or "")) if n in functions]
     return found
 
 
@@ -224,7 +225,8 @@ def _model(config: ProjectConfig, path: Path, relative: Path, properties: Proper
     _check_config(name, merged, own, where)
     used = _functions_behind((r.name for r in analysis.functions), functions)
     paid = tuple(sorted(f for f in used if functions[f].kind == "call"))
-    sql_reader.check_calls(text, paid, where)
+    if paid:
+        check_calls(text, paid, where, {f.name: f.macro_sql for f in functions.values() if f.macro_sql is not None})
     if merged.get("materialized") == VIEW and any(functions[f].kind != "macro" for f in used):
         raise ProjectError(
             f"{name} calls Python functions, so it cannot be a view: readers lack them", where=where, hint="materialized: table"

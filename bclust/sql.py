@@ -1,4 +1,4 @@
-"""Reading SQL: what a model refers to, which functions and variables it uses, and whether its calls can be planned.
+"""Reading SQL: what a model refers to, and which functions and variables it uses.
 
 Pure functions over sqlglot's syntax tree. The author's own text is what runs; nothing here is ever executed.
 """
@@ -128,12 +128,13 @@ def digest(text: str) -> str:
 def function_name(node: exp.Expr) -> str:
     """The name of a function as the author wrote it, in lower case."""
     if isinstance(node, exp.Anonymous):
-        return str(node.this).lower()
+        return str(node.name).lower()
     name = node.meta.get("name") if node.meta else None
     return str(name or (node.sql_name() if isinstance(node, exp.Func) else "")).lower()
 
 
-def _position(node: exp.Expr) -> tuple[int | None, int | None]:
+def position(node: exp.Expr) -> tuple[int | None, int | None]:
+    """The line and column at which a node stands, if it is known."""
     for candidate in node.walk():
         if "line" in candidate.meta:
             return candidate.meta["line"], candidate.meta.get("col")
@@ -149,7 +150,7 @@ def _tables(tree: exp.Expr, where: Location) -> Iterator[Reference]:
             if name in HIDDEN_INPUTS:
                 raise ProjectError(
                     f"{name}() is an input that the runner cannot see",
-                    where=Location(where.path, *_position(table)),
+                    where=Location(where.path, *position(table)),
                     hint="declare the files as a source in bclust.yml and name that",
                 )
             continue
@@ -157,14 +158,14 @@ def _tables(tree: exp.Expr, where: Location) -> Iterator[Reference]:
             if table.db and table.db.lower() not in ("information_schema", "main"):
                 raise ProjectError(
                     f"{table.db}.{table.name}: a model names nodes without a schema",
-                    where=Location(where.path, *_position(table)),
+                    where=Location(where.path, *position(table)),
                 )
             if not table.name:
                 continue
         if table.name in seen or _is_cte(table, table.name):
             continue
         seen.add(table.name)
-        yield Reference(table.name, *_position(table))
+        yield Reference(table.name, *position(table))
 
 
 def _given(tree: exp.Expr) -> Iterator[tuple[str, Reference]]:
@@ -172,7 +173,7 @@ def _given(tree: exp.Expr) -> Iterator[tuple[str, Reference]]:
     for table in tree.find_all(exp.Table):
         for text in _texts_given(table):
             if not _is_cte(text, text.name):
-                yield function_name(table.this), Reference(text.name, *_position(table.this))
+                yield function_name(table.this), Reference(text.name, *position(table.this))
 
 
 def _texts_given(table: exp.Table) -> list[exp.Expr]:
@@ -206,7 +207,7 @@ def _functions(tree: exp.Expr) -> Iterator[Reference]:
         name = function_name(node)
         if name and name not in seen:
             seen.add(name)
-            yield Reference(name, *_position(node))
+            yield Reference(name, *position(node))
 
 
 def check_table_macro(query: str, where: Location) -> None:
@@ -240,7 +241,7 @@ def _variables(tree: exp.Expr, where: Location) -> Iterator[Reference]:
         if function_name(node) != "getvariable":
             continue
         argument = node.expressions[0] if node.expressions else None
-        line, column = _position(node)
+        line, column = position(node)
         if not isinstance(argument, exp.Literal):
             raise ProjectError("getvariable() takes a name in quotes", where=Location(where.path, line, column))
         if argument.name not in seen:
@@ -251,86 +252,3 @@ def _variables(tree: exp.Expr, where: Location) -> Iterator[Reference]:
 def is_anonymous(text: str, name: str, where: Location) -> bool:
     """Whether sqlglot itself does not know the function ``name`` used in ``text``."""
     return any(function_name(node) == name for node in parse(text, where).find_all(exp.Anonymous))
-
-
-# --- can the calls of a model be planned? ----------------------------------------------------------------------
-
-
-def check_calls(text: str, paid: Collection[str], where: Location) -> None:
-    """Refuse shapes in which a look-up pass would ask for more, or other, than the model needs.
-
-    Raises:
-        ProjectError: with the line of the call and "split this model".
-    """
-    tree = parse(text, where)
-    calls = [node for node in tree.find_all(exp.Func) if function_name(node) in paid]
-    if not calls:
-        return
-    for node in tree.find_all(exp.Func, exp.TableSample):
-        if isinstance(node, exp.TableSample) or function_name(node) in VOLATILE:
-            name = "sample" if isinstance(node, exp.TableSample) else f"{function_name(node)}()"
-            _refuse(node, where, f"{name} gives other rows each time, so its calls cannot be planned")
-    for with_ in tree.find_all(exp.With):
-        if with_.recursive:
-            _refuse(with_, where, "a recursive query cannot hold a paid call")
-    for call in calls:
-        _check_call(call, paid, where)
-    _check_scopes(tree, paid, where)
-
-
-def _check_call(call: exp.Expr, paid: Collection[str], where: Location) -> None:
-    name = function_name(call)
-    parent = call.parent
-    inside: exp.Expr = call
-    while parent is not None and not isinstance(parent, exp.Query):
-        if isinstance(parent, exp.Func) and function_name(parent) in paid:
-            _refuse(call, where, f"{name}() inside {function_name(parent)}(): the second call depends on the first answer")
-        if isinstance(parent, exp.Coalesce) and inside is not parent.this:
-            _refuse(call, where, f"{name}() as a fallback in coalesce() would be asked for every row")
-        if isinstance(parent, exp.Coalesce | exp.Case) and _calls_in(parent, paid) > 1:
-            _refuse(call, where, f"{name}() under a condition on another answer")
-        if isinstance(parent, exp.Limit | exp.Offset):
-            _refuse(call, where, f"{name}() in a LIMIT")
-        inside, parent = parent, parent.parent
-
-
-def _calls_in(tree: exp.Expr, paid: Collection[str]) -> int:
-    return sum(function_name(node) in paid for node in tree.find_all(exp.Func))
-
-
-def _check_scopes(tree: exp.Expr, paid: Collection[str], where: Location) -> None:
-    """No LIMIT over answers, and no call on what an earlier CTE was answered."""
-    answered: set[str] = set()
-    for cte in tree.find_all(exp.CTE, bfs=False):
-        if _calls_in(cte.this, paid) or _reads(cte.this, answered):
-            _check_scope(cte.this, answered, paid, where)
-            answered.add(cte.alias)
-    _check_scope(tree, answered, paid, where)
-
-
-def _reads(query: exp.Expr, names: Collection[str]) -> bool:
-    """Whether it reads one of these, itself or through a function in FROM."""
-    tables = list(query.find_all(exp.Table))
-    return any(node.name in names for table in tables for node in [table, *_texts_given(table)])
-
-
-def _check_scope(query: exp.Expr, answered: set[str], paid: Collection[str], where: Location) -> None:
-    body = query.copy()
-    for with_ in list(body.find_all(exp.With)):
-        with_.pop()
-    reads_answers = _reads(body, answered)
-    own_calls = [node for node in body.find_all(exp.Func) if function_name(node) in paid]
-    if own_calls and reads_answers:
-        _refuse(own_calls[0], where, f"{function_name(own_calls[0])}() over rows that hold another call's answer")
-    limit = body.find(exp.Limit)
-    if limit is not None and (own_calls or reads_answers):
-        _refuse(limit, where, "a LIMIT above a paid call asks for rows that it then throws away")
-
-
-def _refuse(node: exp.Expr, where: Location, reason: str) -> None:
-    line, column = _position(node)
-    raise ProjectError(
-        reason,
-        where=Location(where.path, line or where.line, column),
-        hint="split this model: make the calls in one model, and choose or ask further in the next",
-    )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bclust.errors import Location, ProjectError
-from bclust.sql import analyse, check_calls, check_table_macro
+from bclust.sql import analyse, check_table_macro
+from bclust.sql_calls import check_calls
 
 HERE = Location(Path("model.sql"))
 
@@ -95,6 +96,13 @@ GOOD = [
     "with few as (from x order by id limit 10) select llm(p, m) as a from few",
     "select llm(p, m) as a from x where flag union all select llm(q, m) as a from y",
     "with a as (select llm(p, m) as r from x), b as (select embed(p, e) as v from x) select * from a, b",
+    "select llm(text, m).text as text, llm(text, m).error as error from x",
+    "select llm(p, m).text as t, embed(x.t, e).vector as v from x where x.flag",
+    "select llm(p, m).text as t from x where llm(p, m).error is null",
+    "with a as (select llm(p, m).text as t, n from x) select n from a join y using (n) where t = 'y'",
+    "select llm(p, m).text as t, embed(p, e).vector as v from (from x order by id limit 5)",
+    "with a as (select llm(p, m) as r, embed(p, e) as v, n from x) select * from a where n = 1",
+    "with a as (select llm(p, m) as r from x), b as (with a as (from y) select llm(q, m) as r from a) from a, b",
 ]
 BAD = {
     "select llm(llm(p, m).text, m) from x": "depends on the first answer",
@@ -107,6 +115,57 @@ BAD = {
     "select llm(p, m) from x using sample 10": "sample",
     "select llm(p || random(), m) from x": "gives other rows each time",
     "with recursive a as (select llm(p, m).text as t from x union all select llm(t, m).text from a) from a": "recursive",
+    "select llm(t, m) from (select llm(p, m).text as t from x)": "another call's answer",
+    "select llm(p, m) from x where exists (select 1 from (select llm(q, m).text as t from y) where t = p)": "another call's answer",
+    "select llm(b.p, m) from x as b join (select llm(p, m).text as t from x) as a on a.t = b.p": "another call's answer",
+    "select llm(p, m).text as t, upper(t) as u, llm(u, m).text as v from x": "depends on the first answer",
+    "select llm(p, m) as r, llm(r.text, m).text as v from x": "depends on the first answer",
+    "select llm(llm(p, m).text.lower(), m) from x": "depends on the first answer",
+    "select llm(p, m).text.llm(m) from x": "depends on the first answer",
+    'select "LLM"(llm(p, m).text, m) from x': "depends on the first answer",
+    "select llm(p, m).text as t, llm(q, m).text as u from x where t = 'y'": "condition",
+    "select llm(p, m).text as t from x where llm(q, m).text = 'y'": "condition",
+    "select p from x where llm(p, m).text = 'y' and llm(q, m).text = 'y'": "condition",
+    "select if(llm(p, m).text = 'y', llm(q, m).text, '') from x": "condition",
+    "select llm(p, m).text = 'y' or llm(q, m).text = 'y' as either from x": "condition",
+    "with a as (select *, llm(p, m) as r, llm(q, m) as s from x) select * from a where r.text = 'y'": "condition",
+    "with a as (select llm(p, m) as r, llm(q, m) as s from x), b as (select * from a) select * from b join y on r.text = y.t": "condition",
+    "with a as (select llm(p, m) as r, llm(q, m) as s from x), b(u, v) as (from a) select * from b where u.text = 'y'": "condition",
+    "select any_value(llm(p, m)) as r from x group by k having max(llm(q, m).text) = 'y'": "condition",
+    "select * from (select llm(p, m).text as t from x) where t = 'y' limit 5": "LIMIT",
+}
+
+MACROS = {
+    "ask": "create or replace macro ask(p, m := 'a', sys := NULL) as (llm(p, m, system := sys).text)",
+    "again": "-- once more\ncreate or replace macro again(p) as (ask(p))",
+    "or_else": "create or replace macro or_else(a, b) as (coalesce(a, b))",
+    "twice": "create or replace macro twice(p) as (llm(llm(p, 'a').text, 'a').text)",
+    "shuffled": "create or replace macro shuffled(p) as (p || random())",
+    "asked": "create or replace macro asked(rows) as table (select *, ask(p) as t from query_table(rows))",
+    "asked_too": "create or replace macro asked_too(rows) as table (with o as (from asked(rows)) select * from o)",
+    "few": "create or replace macro few(rows, n := 5) as table (from query_table(rows) limit n)",
+    "is_yes": "create or replace macro is_yes(t) as (lower(t) = 'yes')",
+    "loop": "create or replace macro loop(p) as (loop(p))",
+}
+GOOD_MACROS = [
+    "select ask(p) as t from x",
+    "select again(p) as t from x",
+    "select t from asked_too('x') where is_yes(t)",
+    "with f as (from few('x')) select ask(p) as t from f",
+    "with f as (from few('x')), a as (from asked('f')) select * from a",
+]
+BAD_MACROS = {
+    "select ask(ask(p)) from x": "called by the macro ask, inside llm(), called by the macro ask: the second",
+    "select llm(again(p), m) from x": "depends on the first answer",
+    "select again(p).ask() from x": "depends on the first answer",
+    "select ask(sys := ask(p), p := p) from x": "depends on the first answer",
+    "select twice(p) from x": "depends on the first answer",
+    "select or_else(known, ask(p)) from x": "coalesce",
+    "select ask(shuffled(p)) from x": ", called by the macro shuffled, gives other rows each time",
+    "select ask(t) from asked('x')": "another call's answer",
+    "select embed(t, e) from asked_too('x')": "another call's answer",
+    "with a as (from asked('x')) select t from few('a')": "LIMIT",
+    "with a as (select ask(p) as t, again(p) as same, ask(q) as u from x) select * from a where is_yes(t)": "condition",
 }
 
 
@@ -121,6 +180,27 @@ def test_calls_that_cannot_be_planned_are_refused_with_the_way_out(sql: str) -> 
         check_calls(sql, {"llm", "embed"}, HERE)
     assert BAD[sql] in caught.value.message
     assert "split this model" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("sql", GOOD_MACROS)
+def test_macros_that_make_calls_are_let_through(sql: str) -> None:
+    check_calls(sql, {"llm", "embed"}, HERE, MACROS)
+
+
+@pytest.mark.parametrize("sql", BAD_MACROS)
+def test_macros_are_looked_through(sql: str) -> None:
+    with pytest.raises(ProjectError) as caught:
+        check_calls(f"-- a remark\n{sql}", {"llm", "embed"}, HERE, MACROS)
+    assert BAD_MACROS[sql] in caught.value.message
+    assert caught.value.where is not None
+    assert caught.value.where.line in (None, 2)  # of the model, not of the macro
+
+
+def test_a_macro_that_cannot_be_read_is_refused_where_a_call_goes_through_it() -> None:
+    macros = {"ask": "create or replace macro ask(a) as llm(a, 'm').text, (a, b) as llm(a || b, 'm').text"}
+    with pytest.raises(ProjectError, match=r"ask\(\) leads to a paid call"):
+        check_calls("select ask(p) from x", {"llm"}, HERE, macros)
+    check_calls("select llm(p, m) from x", {"llm"}, HERE, macros)
 
 
 def test_a_syntax_error_points_at_its_line() -> None:
