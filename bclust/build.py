@@ -6,18 +6,19 @@ A node that fails leaves its old table and skips what is below it. What was answ
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bclust.calls import Budget, CallDesk, Progress
+from bclust.calls import Budget, LaneName, Progress
 from bclust.data_tests import compile_test
 from bclust.errors import BclustError, BudgetError, Interrupted, Location, ProjectError, WarehouseError
 from bclust.growth import Decision, How, Ledger, earlier
 from bclust.increments import absorb
 from bclust.materializations import MATERIALIZATIONS, comments, discard, new_name, swap
 from bclust.nodes import SEED, SOURCE, DataTest, Node
-from bclust.plan import Wanted, load_seed, load_source, make_plan, refreshed_nodes, wanted_nodes
-from bclust.results import CallCount, Calling, Event, Finished, Note, Plan, Planned, Result, Run, Started, Status
+from bclust.plan import Wanted, estimated, load_seed, load_source, make_plan, refreshed_nodes, wanted_nodes
+from bclust.results import CallCount, Calling, Event, Finished, NodePlan, Note, Plan, Planned, Result, Run, Started, Status
 from bclust.shared import check_shared, publish_into
 from bclust.state import (
     Record,
@@ -37,6 +38,7 @@ from bclust.warehouse import quote
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from bclust.call_bounds import BoundedDesk
     from bclust.manifest import Manifest
     from bclust.selector import Selection
     from bclust.session import Session
@@ -84,6 +86,8 @@ class Build:
         self.publish_again = 0.0  # when, by the clock of ``perf_counter``, what is paid for is worth showing again
         self.failures: list[str] = []  # of the node at hand: which lane failed how, and how often
         self.spent: tuple[CallCount, ...] = ()  # its calls so far
+        self.announced: dict[str, Counter[LaneName]] = {}  # node -> the calls by function and lane that were announced for it
+        self.unasked: list[NodePlan] = []  # calls that cost too little to be asked about, so far
 
     def execute(self) -> Run:
         """Plan, ask, build, test, publish.
@@ -108,10 +112,8 @@ class Build:
         error: BclustError | None = None
         try:
             self._unit_tests({n.name for n in plan.to_build})
-            if plan.new and not self.confirm(plan):
-                raise BudgetError(
-                    "not confirmed; nothing was spent", hint="say yes with -y, or limit it: --max-cost USD, --max-calls N"
-                )
+            self.announced = {n.name: Counter({(c.function, c.lane): c.new + c.waiting for c in n.calls}) for n in plan.nodes}
+            self._ask(plan.nodes, "nothing was spent")
             self._nodes(wanted)
         except (BudgetError, Interrupted) as stopped:
             error = stopped
@@ -120,6 +122,25 @@ class Build:
         if error is not None:
             raise error
         return self.run
+
+    # --- money -------------------------------------------------------------------------------------------------
+
+    def _ask(self, nodes: Sequence[NodePlan], otherwise: str) -> None:
+        """Have calls confirmed, together with those that were too cheap to be asked about. Raises BudgetError."""
+        self.unasked += [node for node in nodes if node.calls]
+        plan = Plan(tuple(self.unasked))
+        if plan.new and not self.confirm(plan):
+            raise BudgetError(f"not confirmed; {otherwise}", hint="say yes with -y, or limit it: --max-cost USD, --max-calls N")
+        if plan.exceeds(self.manifest.config.calls.confirm_over_usd):
+            self.unasked.clear()
+
+    def _ask_about_more(self, node: Node, desk: BoundedDesk) -> None:
+        """Have calls confirmed that were not announced, since what they ask was not known."""
+        announced, missing = self.announced.get(node.name, Counter()), desk.misses
+        if any(n > announced[lane] for lane, n in missing.items()):
+            more = NodePlan(node.name, "build", calls=estimated(desk))
+            self._ask([more], f"{missing.total():,} calls of {node.name} were not made; what was answered is stored")
+        announced.subtract(missing)
 
     # --- nodes -------------------------------------------------------------------------------------------------
 
@@ -259,7 +280,7 @@ class Build:
 
     def _collect_call_replay(self, node: Node) -> tuple[CallCount, ...]:
         """Run the model looking up, make what is missing, run it again, until a run misses nothing."""
-        desk: CallDesk = self.session.new_desk()
+        desk = self.session.new_desk()
         prefix = MATERIALIZATIONS[node.materialized](node)
         made: list[Progress] = []
         self.failures, self.spent = [], ()
@@ -268,6 +289,7 @@ class Build:
             self.warehouse.run(prefix, node.sql, node.where)
             if not desk.misses:
                 return _call_counts(made, desk.cached_by_lane)
+            self._ask_about_more(node, desk)
             summary = desk.answer(on_event=lambda p: self.emit(Calling(node.name, p)), stop=self.session.stop, budget=self.budget)
             made += summary.lanes
             self.spent = _call_counts(made, desk.cached_by_lane)

@@ -138,16 +138,14 @@ def stoppable() -> Iterator[Any]:
 
 
 def confirmed(plan: Plan, manifest: Manifest, *, yes: bool) -> bool:
-    """Ask above the configured price; without a terminal only -y or --max-cost will do."""
-    limit = manifest.config.calls.confirm_over_usd
-    cost = plan.cost_usd
-    if yes or (cost is not None and cost <= limit):
+    """Ask where it may cost more than the configured price; without a terminal only -y or --max-cost will do."""
+    if yes or not plan.exceeds(manifest.config.calls.confirm_over_usd):
         return True
     if not sys.stdin.isatty():
         return False
     from bclust.console import money
 
-    return typer.confirm(f"spend about {money(cost)}?", err=True)
+    return typer.confirm(f"spend about {money(plan.cost_usd)}, at most {money(plan.most_usd)}?", err=True)
 
 
 def check_refresh(manifest: Manifest, names: list[str] | None) -> None:

@@ -86,7 +86,7 @@ class Terminal:
         parts = [self.title, f"{len(plan.nodes)} nodes: {len(plan.nodes) - build} unchanged, {build} to build"]
         parts.append(f"{plan.new:,} new calls, {plan.stored:,} stored")
         if plan.new:
-            parts.append("est. " + money(plan.cost_usd) + (f" of {money(self.budget)}" if self.budget is not None else ""))
+            parts.append("est. " + money(plan.most_usd) + (f" of {money(self.budget)}" if self.budget is not None else ""))
         if plan.waiting:
             parts.append(f"{plan.waiting:,} wait in open batches")
         self._say("[bold]" + escape(" · ".join(parts)) + "[/]")
@@ -201,8 +201,15 @@ class Terminal:
             out.print(escape(note))
         if plan.waiting:
             out.print(f"{plan.waiting:,} questions wait in open batches; a build collects them and pays nothing for them again")
+        if plan.cost_usd != plan.most_usd:
+            out.print(
+                f"likely about {money(plan.cost_usd)}; est. is the most: each answer of full length, and a token for each byte"
+            )
+        if plan.known_later != 0:
+            later = "calls" if plan.known_later is None else f"at most {plan.known_later:,} calls"
+            out.print(f"not in it: {later} that are known later; a build asks before these pass confirm_over_usd")
         counts = f"{len(plan.to_build)} to build, {unchanged} unchanged"
-        out.print(f"[bold]Plan:[/] {counts} · {plan.new:,} new calls, {plan.stored:,} stored · est. {money(plan.cost_usd)}")
+        out.print(f"[bold]Plan:[/] {counts} · {plan.new:,} new calls, {plan.stored:,} stored · est. {money(plan.most_usd)}")
 
     # --- errors ------------------------------------------------------------------------------------------------
 

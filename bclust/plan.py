@@ -20,7 +20,7 @@ from bclust.warehouse import Warehouse, quote
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from bclust.calls import CallDesk
+    from bclust.call_bounds import BoundedDesk
     from bclust.manifest import Manifest
     from bclust.selector import Selection
     from bclust.session import Session
@@ -270,7 +270,7 @@ class Rehearsal:
         else:
             desk = self.session.new_desk()
             self.warehouse.run(f"create or replace table {made} as\n", node.sql, node.where)
-            return _estimated(desk) if node.paid else ()
+            return estimated(desk) if node.paid else ()
         return ()
 
     def _notes(self, node: Node) -> list[str]:
@@ -281,7 +281,9 @@ class Rehearsal:
         return [row[0] for row in self.warehouse.execute(f"select note from {new_name(node)} where note is not null")]
 
 
-def _estimated(desk: CallDesk) -> tuple[CallCount, ...]:
+def estimated(desk: BoundedDesk) -> tuple[CallCount, ...]:
+    """What the calls that are missing at a desk will need, and those that are stored."""
+    most = desk.most_usd()
     return tuple(
         CallCount(
             e.function,
@@ -291,6 +293,7 @@ def _estimated(desk: CallDesk) -> tuple[CallCount, ...]:
             tokens=e.input_tokens + e.output_tokens,
             cost_usd=e.cost_usd,
             waiting=e.waiting,
+            most_usd=most.get((e.function, e.lane), 0.0),
         )
         for e in desk.estimate()
     )

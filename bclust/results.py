@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bclust.errors import Location
 
@@ -29,7 +29,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class CallCount:
-    """Paid calls of one function to one lane; ``waiting`` ones are in open batches, to be collected and not paid again."""
+    """Paid calls of one function to one lane; ``waiting`` ones are in open batches, to be collected and not paid again.
+
+    Of calls that are planned, ``cost_usd`` is what they are likely to cost, ``most_usd`` what they cost at most (None: unknown).
+    """
 
     function: str
     lane: str
@@ -39,6 +42,7 @@ class CallCount:
     tokens: int = 0
     cost_usd: float | None = 0.0
     waiting: int = 0
+    most_usd: float | None = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def totals(results: Sequence[Result]) -> Totals:
         calls_new=sum(c.new for c in calls),
         calls_cached=sum(c.cached for c in calls),
         calls_failed=sum(c.failed for c in calls),
-        cost_usd=None if any(c is None for c in costs) else sum(c for c in costs if c is not None),
+        cost_usd=_sum(costs),
     )
 
 
@@ -152,9 +156,28 @@ class Plan:
 
     @property
     def cost_usd(self) -> float | None:
-        """None as soon as one new call has no known price."""
-        costs = [c.cost_usd for c in self.calls if c.new]
-        return None if any(c is None for c in costs) else sum(c for c in costs if c is not None)
+        """What the new calls are likely to cost; None as soon as one has no known price."""
+        return _sum(c.cost_usd for c in self.calls if c.new)
+
+    @property
+    def most_usd(self) -> float | None:
+        """What the new calls cost at most; None as soon as one has no known price."""
+        return _sum(c.most_usd for c in self.calls if c.new)
+
+    @property
+    def known_later(self) -> int | None:
+        """How many calls more there may be, which are known when others are made; None where some have no bound."""
+        bounds = [n.at_most for n in self.nodes if n.waits_for]
+        return None if None in bounds else sum(b for b in bounds if b is not None)
+
+    def exceeds(self, usd: float) -> bool:
+        """Whether the new calls may cost more than so many US dollars, or nobody knows."""
+        return self.new > 0 and (self.most_usd is None or self.most_usd > usd)
+
+
+def _sum(costs: Iterable[float | None]) -> float | None:
+    found = list(costs)
+    return None if None in found else sum(c for c in found if c is not None)
 
 
 # --- events: what a build yields while it runs -----------------------------------------------------------------

@@ -7,7 +7,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from bclust.arrow_functions import arrow_function
-from bclust.calls import CallDesk, CallStore
+from bclust.call_bounds import BoundedDesk
+from bclust.calls import CallStore
 from bclust.config import plain
 from bclust.functions import Context
 from bclust.nodes import SEED
@@ -58,9 +59,9 @@ class Session:
         self._register()
         self.warehouse.set_variables(manifest.config.vars)
 
-    def new_desk(self) -> CallDesk:
+    def new_desk(self) -> BoundedDesk:
         """A desk with no counts yet; what SQL calls from now on goes through it."""
-        self.desk = CallDesk(self.store, self.context, offline=self.offline, refresh=self.refresh, executor=self.executor)
+        self.desk = BoundedDesk(self.store, self.context, offline=self.offline, refresh=self.refresh, executor=self.executor)
         self._look_ups: dict[str, Callable[..., Any]] = {}
         return self.desk
 

@@ -164,6 +164,17 @@ def test_the_plan_is_what_the_servers_then_are_asked(clean: Clean) -> None:
     assert "0 failed" in clean.build
 
 
+def test_the_price_that_is_announced_is_never_less_than_what_the_servers_book(clean: Clean) -> None:
+    found = re.search(r"est\. \$([\d.,]+)$", clean.plan.splitlines()[-1])
+    assert found
+    likely = re.search(r"likely about \$([\d.,]+);", clean.plan)
+    assert likely
+    answered = sum((counts.answered for counts in clean.study.chats.values()), Counter())
+    booked = sum(n * (-(-len(text) // 4) + 1) for text, n in answered.items()) * USD_PER_MTOK / 1e6
+    assert booked <= float(found[1])
+    assert float(likely[1]) < float(found[1]) < 10 * booked
+
+
 def test_two_personas_are_two_payloads_at_the_wire(clean: Clean) -> None:
     personas = {"You are a gentle poet.", "You are a restless founder."}
     sent: dict[str, dict[str, set[str]]] = {"gpt": {}, "claude": {}}
