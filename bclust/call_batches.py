@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 
+    from bclust.call_claims import Claims
     from bclust.call_store import Call
     from bclust.functions import BatchLane, Lane
 
@@ -43,7 +45,9 @@ class _HaltedError(Exception):
 class BatchRun:
     """The calls of one lane, made in batches; the counterpart of ``LaneRun``.
 
-    ``records`` is shared by all runs of a process. ``answered`` says which of some keys have an answer by now.
+    ``records`` is shared by all runs of a process. ``answered`` says which of some keys have an answer by now. ``store`` is told
+    since when an answer is no longer in the way of the one that it is handed (microseconds). ``claims`` keep a question out of a
+    batch while another process asks it directly; answers from before ``since`` count as none.
     """
 
     function: str
@@ -51,13 +55,15 @@ class BatchRun:
     lane: Lane
     batches: BatchLane
     calls: Sequence[Call]
-    store: Callable[[Call, Answer, Callable[[], None]], None]
+    store: Callable[[Call, Answer, Callable[[], None], Callable[[str], None], int | None], None]
     fail: Callable[[Call, str, int], None]
     stop: threading.Event
     budget: Budget
     on_room: Callable[[], None]
     records: BatchRecords
     answered: Callable[[Sequence[bytes]], Collection[bytes]]
+    claims: Claims
+    since: int | None = None
 
     done: int = 0
     failed: int = 0
@@ -75,7 +81,7 @@ class BatchRun:
         self._total = len(self.calls)
         self._unsettled = {call.key: call for call in self.calls}
         self._queue: deque[Call] = deque()
-        self._elsewhere: dict[bytes, Call] = {}  # in a batch that another run of this process looks after
+        self._elsewhere: dict[bytes, Call] = {}  # in a batch that another run looks after, or asked by another process
         self._open: dict[int, OpenBatch] = {}
         self._unneeded: set[int] = set()  # of those: batches of this lane that hold no call of this run
         self._reserved: dict[int, float] = {}  # for batches that this build sent
@@ -295,14 +301,31 @@ class BatchRun:
     async def _submit_all(self) -> None:
         loop = asyncio.get_running_loop()
         while not (self._stopped or self.fatal or self._limits.collect_only) and loop.time() >= self._not_before:
-            calls, reserved = self._choose()
-            if not calls:
+            chosen, reserved = self._choose()
+            if not chosen:
                 return
+            calls = await self._claimed(chosen)
+            if not calls:
+                continue
+            if len(calls) < len(chosen):
+                reserved = sum(self._bound(call) for call in calls) if self._needs_bound else 0.0
             opened = self.records.prepare(calls, self.batches.memo())
+            self.claims.release(call.key for call in calls)  # being in an open batch, they are asked by no one else
             self.records.claim(opened.id)
             self.budget.begin(len(calls), reserved)
             self._open[opened.id], self._reserved[opened.id] = opened, reserved
             await self._submit(opened, {custom_id(opened.batch.token, i): call for i, call in enumerate(calls)})
+
+    async def _claimed(self, calls: Sequence[Call]) -> list[Call]:
+        """Those that no other process asks or has answered meanwhile; the others wait, or need no call."""
+        taken = await self.claims.take([call.key for call in calls], self.since)
+        for key in taken.answered:
+            del self._unsettled[key]
+        self._total -= len(taken.answered)
+        self._elsewhere.update({call.key: call for call in calls if call.key in taken.held or call.key in taken.batched})
+        if taken.held:
+            self._note = f"{len(taken.held):,} wait for another build ({self.claims.names(taken.held.values())})"
+        return [call for call in calls if call.key in taken.mine]
 
     def _choose(self) -> tuple[list[Call], float]:
         """The calls of the next batch, and what they cost at most: as many as limits and budget allow."""
@@ -398,7 +421,11 @@ class BatchRun:
                 cost = result.cost_usd
                 spent += self._bound(call) if cost is None and self._needs_bound else cost or 0.0
                 self.tokens += (result.input_tokens or 0) + (result.output_tokens or 0)
-                self.store(call, result, self._stored if self._unsettled.pop(call.key, None) else _nothing)
+                since = None if opened.batch.sent_at is None else int(opened.batch.sent_at * 1e6)
+                if self._unsettled.pop(call.key, None):
+                    self.store(call, result, self._stored, functools.partial(self._unstorable, call), since)
+                else:
+                    self.store(call, result, _nothing, lambda _: None, since)
             elif result.retry and call.key in self._unsettled and self._try_again(call):
                 continue
             else:
@@ -422,6 +449,12 @@ class BatchRun:
     def _stored(self) -> None:
         """Run by the store's writer thread, once per durable answer."""
         self.done += 1
+
+    def _unstorable(self, call: Call, message: str) -> None:
+        """Run by the store's writer thread for an answer that it cannot hold: that is a failure of its call alone."""
+        self.failed += 1
+        self.messages[message] = self.messages.get(message, 0) + 1
+        self.fail(call, message, 0)
 
     def _end_lane(self, message: str) -> None:
         """No call of this lane can be made now: all that have no answer fail with the same message. Open batches stay so."""

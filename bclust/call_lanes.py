@@ -7,6 +7,7 @@ here knows what is asked.
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 import itertools
 import random
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
+    from bclust.call_claims import Supply
     from bclust.call_store import Call
     from bclust.functions import Lane
 
@@ -34,7 +36,7 @@ class Progress:
     """Where a lane stands. ``done`` counts stored answers, ``eta_s`` is None while the speed is unknown.
 
     Of a lane that is asked in batches: the batches that are open, the questions in them, and how many of those the server has
-    answered; ``note`` says what it waits for besides.
+    answered; ``note`` says what it waits for besides. ``asked_elsewhere`` says which answers another build is waited for.
     """
 
     function: str
@@ -52,6 +54,7 @@ class Progress:
     questions_there: int = 0
     answered_there: int = 0
     note: str = ""
+    asked_elsewhere: str = ""
 
 
 @dataclass(slots=True)
@@ -68,18 +71,20 @@ class _Batch:
 class LaneRun:
     """The calls of one lane, made once.
 
-    ``store`` is handed every answer (with what to run once it is durable), ``fail`` every call that will get none now.
+    ``store`` is handed every answer (with what to run once it is durable, and what if it cannot be stored), ``fail`` every call
+    that will get none now. ``supply`` hands out the calls as they become this process's to make; None: all are.
     """
 
     function: str
     name: str
     lane: Lane
     calls: Sequence[Call]
-    store: Callable[[Call, Answer, Callable[[], None]], None]
+    store: Callable[[Call, Answer, Callable[[], None], Callable[[str], None]], None]
     fail: Callable[[Call, str, int], None]
     stop: threading.Event
     budget: Budget
     on_room: Callable[[], None]  # money was released: other lanes may go on
+    supply: Callable[[Sequence[Call], int], Supply] | None = None
 
     done: int = 0
     failed: int = 0
@@ -99,8 +104,10 @@ class LaneRun:
         self._requests, self._tokens = Pace(limits.requests_per_minute), Pace(limits.tokens_per_minute)
         self._paused_until = 0.0
         ordered = sorted(self.calls, key=lambda c: (len(c.payload), c.payload)) if limits.sort_by_length else list(self.calls)
-        size = max(1, limits.batch_size)
-        self._queue = deque(_Batch(ordered[i : i + size]) for i in range(0, len(ordered), size))
+        self._supply = self.supply(ordered, limits.batch_size * limits.max_concurrency) if self.supply else None
+        self._queue: deque[_Batch] = deque()
+        if self._supply is None:
+            self._arrive(ordered)
         self._later: list[tuple[float, int, _Batch]] = []
         self._count = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
@@ -118,6 +125,8 @@ class LaneRun:
         self.pump()
         await self._finished.wait()
         self.seconds = self._loop.time() - began
+        if self._supply:
+            self._supply.close()
         if self.broken:
             raise self.broken
 
@@ -139,6 +148,8 @@ class LaneRun:
             self._timer.cancel()
             self._timer = None
         now = self._loop.time()
+        if self._supply:
+            self._look_at(self._supply)
         while self._later and self._later[0][0] <= now:
             self._queue.appendleft(heapq.heappop(self._later)[2])
         halted = self._halted or self.stop.is_set() or self.broken is not None or self.fatal is not None
@@ -149,10 +160,28 @@ class LaneRun:
             blocked = not self._start(now)
         self.exhausted = blocked and self.budget.reserved < 1e-9
         over = halted or self.exhausted
-        if not self.in_flight and (over or not (self._queue or self._later)):
+        if self._supply and not (over or blocked):
+            self._supply.refill(len(self._queue) * self._limits.batch_size, self.pump)
+        expected = self._supply is not None and self._supply.pending
+        if not self.in_flight and (over or not (self._queue or self._later or expected)):
             self._finished.set()
         elif not over and not blocked:
             self._wake(now)
+
+    def _look_at(self, supply: Supply) -> None:
+        """Take in the calls that have become ours; give back those that may no longer be."""
+        self.broken = self.broken or supply.broken
+        if supply.lapsed():
+            supply.take_back(call for batch in [*self._queue, *(b for _, _, b in self._later)] for call in batch.calls)
+            self._queue.clear()
+            self._later.clear()
+        else:
+            self._arrive(supply.ready())
+
+    def _arrive(self, calls: Sequence[Call]) -> None:
+        """Calls that may be made now join the queue, in batches."""
+        size = max(1, self._limits.batch_size)
+        self._queue.extend(_Batch(list(calls[i : i + size])) for i in range(0, len(calls), size))
 
     def _wake(self, now: float) -> None:
         """Come back when the next call may start, if nothing else will wake this lane before."""
@@ -245,7 +274,7 @@ class LaneRun:
                 cost = result.cost_usd
                 spent += self._bound(call) if cost is None and self._needs_bound else cost or 0.0
                 self.tokens += (result.input_tokens or 0) + (result.output_tokens or 0)
-                self.store(call, result, self._stored)
+                self.store(call, result, self._stored, functools.partial(self._unstorable, call))
             elif result.retry and batch.tries <= self._limits.max_retries:
                 again.append(call)
             else:
@@ -259,6 +288,12 @@ class LaneRun:
     def _stored(self) -> None:
         """Run by the store's writer thread, once per durable answer."""
         self.done += 1
+
+    def _unstorable(self, call: Call, message: str) -> None:
+        """Run by the store's writer thread for an answer that it cannot hold: that is a failure of its call alone."""
+        self.failed += 1
+        self.messages[message] = self.messages.get(message, 0) + 1
+        self.fail(call, message, 0)
 
     def _missed(self, batch: _Batch, error: CallError, depth: int, epoch: int) -> None:
         """The whole batch has no answer: wait and try again, find the culprit, or give up."""
@@ -299,6 +334,7 @@ class LaneRun:
             self.fatal = message
         self._give_up(batch.calls[0], message, batch.tries)
         waiting = [*batch.calls[1:], *(c for b in self._queue for c in b.calls), *(c for _, _, b in self._later for c in b.calls)]
+        waiting += self._supply.close() if self._supply else []
         for call in waiting:
             self._give_up(call, message, 0)
         self._queue.clear()
@@ -320,8 +356,10 @@ class LaneRun:
             self._samples.popleft()
         then, before = self._samples[0]
         rate = (settled - before) / (now - then) if now > then else 0.0
-        left = len(self.calls) - settled
+        total = len(self.calls) - (self._supply.answered if self._supply else 0)
+        left = total - settled
         return Progress(
-            self.function, self.name, self.done, len(self.calls), self.failed, self.retries, rate,
+            self.function, self.name, self.done, total, self.failed, self.retries, rate,
             left / rate if rate else None, self.tokens, self.cost, self.in_flight,
+            asked_elsewhere=self._supply.note if self._supply else "",
         )  # fmt: skip

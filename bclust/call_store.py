@@ -2,7 +2,8 @@
 
 An answer counts only after its commit. One writer thread commits whatever has arrived in one transaction
 (WAL, ``synchronous=FULL``), readers have a connection per thread, several processes may share the file.
-Errors are kept beside the answers, for the record. Nothing expires.
+Errors are kept beside the answers, for the record. Nothing expires. An answer that cannot be stored costs its own row; when
+nothing can be stored, no further calls are made, and what had arrived is kept in memory and tried once more.
 """
 
 from __future__ import annotations
@@ -12,26 +13,32 @@ import hashlib
 import json
 import os
 import queue
+import secrets
 import sqlite3
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from bclust.call_files import ANSWER_COLUMNS, ERROR_COLUMNS, read_records, write_records
+from bclust.call_owners import SCHEMA as OWNERS_SCHEMA
+from bclust.call_owners import this_process
 from bclust.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from bclust.functions import Answer
+
+T = TypeVar("T")
 
 _APPLICATION_ID = 0x62636C73  # "bcls": tells a store from any other SQLite file
 _FORMAT = 1
 _AT_ONCE = 2000  # keys in one look-up, rows in one transaction
 _CHECK_BELOW = 32 * 2**20  # bytes up to which opening also reads every page
 # the fault of one row, not of the file
-_UNSTORABLE = (sqlite3.ProgrammingError, sqlite3.InterfaceError, ValueError, OverflowError)
+_UNSTORABLE = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError, ValueError, OverflowError)
 
 # small columns first: statistics then never read the overflow pages of long texts
 _ANSWER = """key blob not null {unique}, function text not null, version integer not null, lane text not null,
@@ -49,6 +56,13 @@ pragma user_version = {_FORMAT};
 """
 _PUT_ANSWER = f"insert or ignore into answers (key, {', '.join(ANSWER_COLUMNS)}) values (?{', ?' * len(ANSWER_COLUMNS)})"
 _PUT_ERROR = f"insert into errors (key, {', '.join(ERROR_COLUMNS)}) values (?{', ?' * len(ERROR_COLUMNS)})"
+_SUPERSEDE = f"""insert into superseded (key, {", ".join(ANSWER_COLUMNS)}, superseded_at)
+    select key, {", ".join(ANSWER_COLUMNS)}, ? from answers where key = ? and answered_at < ?"""
+# what a process adds to a store before it first writes there; an older version does not miss it, and leaves it alone
+_ADDED = (
+    OWNERS_SCHEMA,
+    "create table if not exists claims (key blob primary key, owner integer not null) without rowid",
+)
 
 
 class Stored(NamedTuple):
@@ -73,6 +87,18 @@ class Call(NamedTuple):
     version: int
     lane: str
     payload: str
+
+
+class _Item(NamedTuple):
+    """Something for the writer thread: ``work`` is part of a transaction, ``done`` is told what it returned once that is durable.
+
+    ``refused`` is told why this item, and it alone, cannot be stored. ``answer``: what is lost with it was paid for.
+    """
+
+    work: Callable[[sqlite3.Connection], Any]
+    done: Callable[[Any], None] | None = None
+    refused: Callable[[Exception], None] | None = None
+    answer: bool = False
 
 
 def key_prefix(function: str, version: int) -> str:
@@ -103,9 +129,11 @@ class CallStore:
         self.opened_at = microseconds()
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[tuple[str, tuple[Any, ...], Callable[[], None] | None]] = queue.SimpleQueue()
+        self.owner = secrets.randbits(62)  # the number under which this process is known to others while it writes
+        self._queue: queue.SimpleQueue[_Item | _Flush] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
-        self._failure: StoreError | None = None
+        self._failure: str | None = None
+        self._kept: list[_Item] = []  # what could not be written
         self._empty = read_only and not path.exists()
         if not self._empty:
             if not path.exists():
@@ -179,34 +207,74 @@ class CallStore:
 
     # --- writing -----------------------------------------------------------------------------------------------
 
-    def put(self, call: Call, answer: Answer, on_commit: Callable[[], None] | None = None) -> None:
+    def put(
+        self,
+        call: Call,
+        answer: Answer,
+        on_commit: Callable[[], None] | None = None,
+        on_refused: Callable[[str], None] | None = None,
+        *,
+        since: int | None = None,
+    ) -> None:
         """Hand an answer to the writer thread; ``on_commit`` is called there once it is durable.
 
-        An answer that another process stored meanwhile stays. Raises StoreError when an earlier write failed.
+        An answer that another process stored meanwhile stays, unless it is from before ``since`` (microseconds): then it is
+        superseded in the transaction that stores this one. ``on_refused`` is called in place of ``on_commit``, with a sentence,
+        when this answer can never be stored; that is recorded as an error of the call.
+
+        Raises:
+            StoreError: an earlier answer could not be written. This one is kept with it, to be tried once more.
         """
         row = (
             call.key, call.function, call.version, call.lane, answer.finish_reason, answer.input_tokens, answer.output_tokens,
             answer.cost_usd, answer.latency_ms, microseconds(), answer.detail, call.payload, answer.value,
         )  # fmt: skip
-        self._enqueue(_PUT_ANSWER, row, on_commit)
+
+        def work(con: sqlite3.Connection) -> None:
+            if since is not None:
+                con.execute(_SUPERSEDE, (microseconds(), call.key, since))
+                con.execute("delete from answers where key = ? and answered_at < ?", (call.key, since))
+            con.execute(_PUT_ANSWER, row)
+            con.execute("delete from claims where key = ?", (call.key,))
+
+        def refused(error: Exception) -> None:
+            message = f"the answer cannot be stored: {error}"
+            self.record_error(call, message)
+            if on_refused:
+                on_refused(message)
+
+        self._enqueue(_Item(work, (lambda _: on_commit()) if on_commit else None, refused, answer=True))
 
     def record_error(self, call: Call, message: str, attempts: int = 1) -> None:
         """Keep a failure for the record. It is no answer: the next build asks again."""
         row = (call.key, call.function, call.version, call.lane, attempts, microseconds(), message, call.payload)
-        self._enqueue(_PUT_ERROR, row, None)
+        self._enqueue(_Item(lambda con: con.execute(_PUT_ERROR, row)))
+
+    def do(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
+        """Have the writer thread do something in a transaction of its own or with others: its result, once that is durable.
+
+        The future holds a StoreError when the store cannot be written. ``work`` may be run again after a rollback.
+        """
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # from here on no one who stops waiting can cancel it under the writer's hands
+        self._enqueue(_Item(work, future.set_result, future.set_exception))
+        return future
 
     def flush(self) -> None:
-        """Wait until everything handed over is durable. Raises StoreError when it could not be written."""
+        """Wait until everything handed over is durable; what could not be written before is tried once more.
+
+        Raises:
+            StoreError: it could not be written. Says how many answers may be lost.
+        """
         if self._writer is not None:
             written = threading.Event()
-            self._queue.put(("", (), written.set))
+            self._queue.put(_Flush(written.set))
             while not written.wait(0.05):
                 if not self._writer.is_alive():
-                    if not (written.is_set() or self._failure):
-                        self._failure = StoreError(f"the writer of the call store {self.path} has ended")
+                    self._failure = self._failure or f"the writer of the call store {self.path} has ended"
                     break
         if self._failure:
-            raise self._failure
+            raise self._failed()
 
     def checkpoint(self) -> None:
         """Move what is written into the main file, where it is read faster. No one waits for it."""
@@ -214,51 +282,20 @@ class CallStore:
         if not (self._empty or self.read_only):
             self._rows("pragma wal_checkpoint(passive)")
 
-    def forget(self, function: str, keys: Iterable[bytes] | None = None) -> int:
-        """Keep the answers of a function (to these keys only) for the record, but never use them again. Returns how many."""
-        self.flush()
-        columns = f"key, {', '.join(ANSWER_COLUMNS)}"
-        with self._connection() as con, _transaction(con, self):
-            con.execute("create temp table if not exists chosen (key blob primary key)")
-            con.execute("delete from chosen")
-            if keys is None:
-                con.execute("insert into chosen select key from answers where function = ?", (function,))
-            else:
-                con.executemany("insert or ignore into chosen values (?)", ((key,) for key in keys))
-            con.execute(
-                f"""insert into superseded ({columns}, superseded_at) select {columns}, ? from answers
-                    where function = ? and key in (select key from chosen)""",
-                (microseconds(), function),
-            )
-            gone = con.execute("delete from answers where function = ? and key in (select key from chosen)", (function,)).rowcount
-        return int(gone)
-
-    def recall(self, function: str, keys: Iterable[bytes], since: int) -> int:
-        """Use what was forgotten since then (microseconds) again, where nothing has taken its place. Returns how many."""
-        self.flush()
-        columns = f"key, {', '.join(ANSWER_COLUMNS)}"
-        with self._connection() as con, _transaction(con, self):
-            con.execute("create temp table if not exists chosen (key blob primary key)")
-            con.execute("delete from chosen")
-            con.executemany("insert or ignore into chosen values (?)", ((key,) for key in keys))
-            forgotten = "superseded_at >= ? and function = ? and key in (select key from chosen)"
-            back = con.execute(
-                f"insert or ignore into answers ({columns}) select {columns} from superseded where {forgotten}", (since, function)
-            ).rowcount
-            con.execute(
-                f"""delete from superseded where {forgotten} and exists
-                    (select 1 from answers a where a.key = superseded.key and a.answered_at = superseded.answered_at)""",
-                (since, function),
-            )
-        return int(back)
-
     def close(self) -> None:
-        """Write what is pending and close every connection."""
+        """Write what is pending and close every connection.
+
+        Raises:
+            StoreError: answers are lost, and how many.
+        """
         try:
             self.flush()
+        except StoreError:
+            if self._kept:
+                raise
         finally:
             if self._writer is not None:
-                self._queue.put(("close", (), None))
+                self._queue.put(_Flush(None))
                 self._writer.join()
                 self._writer = None
             while self._idle:
@@ -319,6 +356,17 @@ class CallStore:
         return self._rows(sql, values)
 
     @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for several queries. May be used from any thread, by one at a time."""
+        try:
+            with self._connection() as con:
+                yield con
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"the call store {self.path} cannot be read: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Statements that are durable, all or none, when the block ends."""
         if self.read_only:
@@ -365,13 +413,8 @@ class CallStore:
         return con
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        try:
-            with self._connection() as con:
-                return con.execute(sql, values).fetchall()
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"the call store {self.path} cannot be read: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(str(error)) from error
+        with self.reading() as con:
+            return con.execute(sql, values).fetchall()
 
     def _verify(self) -> None:
         size = self.path.stat().st_size
@@ -397,9 +440,7 @@ class CallStore:
             "and keep it: the answers in it were paid for",
         )
 
-    def _enqueue(self, sql: str, row: tuple[Any, ...], on_commit: Callable[[], None] | None) -> None:
-        if self._failure:
-            raise self._failure
+    def _enqueue(self, item: _Item) -> None:
         if self.read_only:
             raise StoreError(f"the call store {self.path} was opened for reading only")
         if self._writer is None:
@@ -407,57 +448,136 @@ class CallStore:
                 if self._writer is None:
                     self._writer = threading.Thread(target=self._write, name="call store writer", daemon=True)
                     self._writer.start()
-        self._queue.put((sql, row, on_commit))
+        self._queue.put(item)
+        if self._failure:
+            raise self._failed()
+
+    def _failed(self) -> StoreError:
+        """Why nothing is written any more, and how many answers that may cost by now."""
+        lost = sum(item.answer for item in list(self._kept))
+        hint = "no further calls are made until it can be written"
+        if not lost:
+            return StoreError(f"the call store {self.path} could not be written: {self._failure}; no answer is lost", hint=hint)
+        are = "1 answer" if lost == 1 else f"{lost:,} answers"
+        return StoreError(f"{are} could not be written to the call store {self.path}: {self._failure}", hint=hint)
 
     def _write(self) -> None:
         """The writer thread: one transaction for all that has arrived."""
+        con = None
+        while True:
+            arrived = [self._queue.get()]
+            with contextlib.suppress(queue.Empty):
+                while len(arrived) < _AT_ONCE and isinstance(arrived[-1], _Item):
+                    arrived.append(self._queue.get_nowait())
+            flush = arrived.pop() if isinstance(arrived[-1], _Flush) else None
+            items = [item for item in arrived if isinstance(item, _Item)]
+            if flush and self._kept:
+                items, self._kept = [*self._kept, *items], []
+            elif self._failure:
+                self._keep(items)
+                items = []
+            if items:
+                con = con or self._enter()
+                self._commit(con, items)
+            if flush and flush.done:
+                flush.done()
+            elif flush:
+                break
+        if con is not None:
+            self._leave(con)
+            con.close()
+
+    def _enter(self) -> sqlite3.Connection | None:
+        """A connection for writing, after this process has said that it writes here; None where that cannot be."""
         try:
             con = self._connect()
         except StoreError as error:
-            self._failure = error
+            self._failure = self._failure or error.message
+            return None
+        row = (self.owner, *this_process(), microseconds())
+        statements = [*((sql, ()) for sql in _ADDED), ("insert into owners values (?, ?, ?, ?, ?, ?, ?, 0)", row)]
+        work = lambda con: [con.execute(sql, values) for sql, values in statements]  # noqa: E731
+        _, _, failure = _written(con, [_Item(work)])
+        if failure is None:
+            return con
+        self._failure = self._failure or str(failure)
+        con.close()
+        return None
+
+    def _leave(self, con: sqlite3.Connection) -> None:
+        """The counterpart: nothing of this process is under way, and what it wrote is whole."""
+        with contextlib.suppress(sqlite3.Error):  # it will be seen that the process is gone
+            con.execute("begin immediate")
+            con.execute("delete from claims where owner = ?", (self.owner,))
+            con.execute("delete from owners where id = ?", (self.owner,))
+            con.execute("commit")
+
+    def _commit(self, con: sqlite3.Connection | None, items: list[_Item]) -> None:
+        if con is None:
+            self._keep(items)
             return
-        try:
-            while True:
-                items = [self._queue.get()]
-                with contextlib.suppress(queue.Empty):
-                    while len(items) < _AT_ONCE:
-                        items.append(self._queue.get_nowait())
-                rows = [(sql, row) for sql, row, _ in items if row]
-                if rows and not self._failure:
-                    self._commit(con, rows)
-                for sql, row, on_commit in items:
-                    if on_commit and not (row and self._failure):
-                        on_commit()
-                    if sql == "close":
-                        return
-        finally:
-            con.close()
+        results, refused, error = _written(con, items)
+        if error is not None:
+            self._failure = self._failure or str(error)
+            self._keep(items)
+            return
+        for number, item in enumerate(items):
+            if number in refused and item.refused:
+                item.refused(refused[number])
+            elif number in results and item.done:
+                item.done(results[number])
 
-    def _commit(self, con: sqlite3.Connection, rows: list[tuple[str, tuple[Any, ...]]]) -> None:
-        errors = [error] if (error := _written(con, rows)) else []
-        lost = len(rows)
-        if errors and isinstance(errors[0], _UNSTORABLE):  # one that cannot be stored takes no other with it
-            errors = [error for row in rows if (error := _written(con, [row]))]
-            lost = len(errors)
-        if errors:
-            self._failure = StoreError(
-                f"{lost} answers could not be written to the call store {self.path}: {errors[0]}",
-                hint="no further calls are made until it can be written",
-            )
+    def _keep(self, items: list[_Item]) -> None:
+        """Keep answers that could not be written; whoever waits for anything else learns that it was not done."""
+        self._kept += [item for item in items if item.answer]
+        for item in items:
+            if item.refused and not item.answer:
+                item.refused(self._failed())
 
 
-def _written(con: sqlite3.Connection, rows: Sequence[tuple[str, tuple[Any, ...]]]) -> Exception | None:
-    """Write all or none; what was in the way, if anything."""
+class _Flush(NamedTuple):
+    """What came before is written, and then this is called; without it, the writer ends."""
+
+    done: Callable[[], None] | None
+
+
+def _written(con: sqlite3.Connection, items: Sequence[_Item]) -> tuple[dict[int, Any], dict[int, Exception], Exception | None]:
+    """Write all or none but those that cannot be stored by their own fault: results, refusals, and what was in the way of all."""
+    try:
+        return _in_one(con, items), {}, None
+    except _UNSTORABLE:
+        pass
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer, or what follows is lost unseen
+        return {}, {}, error
+    refused: dict[int, Exception] = {}
+    try:
+        return _in_one(con, items, refused), refused, None
+    except Exception as error:  # noqa: BLE001 - as above
+        return {}, {}, error
+
+
+def _in_one(con: sqlite3.Connection, items: Sequence[_Item], refused: dict[int, Exception] | None = None) -> dict[int, Any]:
+    """One transaction: the results by number. With ``refused``, what cannot be stored by its own fault is put there instead."""
+    results: dict[int, Any] = {}
     try:
         con.execute("begin immediate")
-        for sql, row in rows:
-            con.execute(sql, row)
+        for number, item in enumerate(items):
+            if refused is None:
+                results[number] = item.work(con)
+                continue
+            con.execute("savepoint one")
+            try:
+                results[number] = item.work(con)
+            except _UNSTORABLE as error:
+                con.execute("rollback to one")
+                refused[number] = error
+            con.execute("release one")
         con.execute("commit")
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer, or what follows is lost unseen
+    except BaseException:
         with contextlib.suppress(sqlite3.Error):
             con.execute("rollback")
-        return error
-    return None
+        raise
+    return results
 
 
 @contextlib.contextmanager

@@ -7,26 +7,27 @@ NULL for now. ``CallDesk.answer`` then makes all recorded calls at full concurre
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import hashlib
 import itertools
 import re
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bclust.call_batch_records import BatchRecords
 from bclust.call_batches import BatchRun
+from bclust.call_claims import Claims, Supply
 from bclust.call_columns import Row, converter, null_rows, values, without_collection
 from bclust.call_lanes import LaneRun, Progress
 from bclust.call_limits import Budget
-from bclust.call_store import Call, CallStore, Stored, key_prefix, microseconds
-from bclust.errors import FunctionError
+from bclust.call_store import Call, CallStore, Stored, key_prefix
+from bclust.errors import FunctionError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import pyarrow as pa
 
@@ -87,7 +88,8 @@ class Summary:
 class CallDesk:
     """The paid calls of one build or one plan.
 
-    ``refresh`` names functions whose answers from before the store was opened are not used: what is needed is asked again.
+    ``refresh`` names functions whose answers are not used if they are from before a time (microseconds since 1970; the opening of
+    the store where none is given): what is needed is asked again, and each old answer stays in use until its successor is stored.
     With ``offline`` a call that failed when it was last made fails again with the same message, and any other missing call
     is an error. ``executor`` takes over the lanes that compute here (None: they compute here).
     """
@@ -98,21 +100,21 @@ class CallDesk:
         context: Context,
         *,
         offline: bool = False,
-        refresh: Collection[str] = (),
+        refresh: Collection[str] | Mapping[str, int] = (),
         executor: RayExecutor | None = None,
     ) -> None:
         self.store = store
         self.context = context
         self.executor = executor
         self.offline = offline
-        self.refresh = frozenset(refresh)
+        self._since = dict(refresh) if isinstance(refresh, Mapping) else dict.fromkeys(refresh, store.opened_at)
         self.new = 0
         self.failed = 0
         self.cost = 0.0
         self.looked_up = 0
         self.hits = 0
         self.unanswered: Counter[str] = Counter()
-        self._started = microseconds()
+        self._own: set[bytes] = set()  # the keys of the answers that this desk got
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._functions: dict[str, Function] = {}
@@ -171,8 +173,8 @@ class CallDesk:
         missing = [key for key in asked if key not in found] if len(found) < len(asked) else []
         errors = self.store.errors(missing) if self.offline and missing else {}
         earlier: dict[str, list[bytes]] = {}
-        for key, row in found.items():
-            if row[_ANSWERED_AT] < self._started:
+        for key in found:
+            if key not in self._own:
                 earlier.setdefault(asked[key].lane, []).append(key[:8])
         with self._lock:
             for key in missing:
@@ -187,9 +189,8 @@ class CallDesk:
 
     def _usable(self, function: str, rows: dict[bytes, Row]) -> dict[bytes, Row]:
         """Stored answers, but for those that are to be asked again."""
-        if function not in self.refresh:
-            return rows
-        return {key: row for key, row in rows.items() if row[_ANSWERED_AT] >= self.store.opened_at}
+        since = self._since.get(function)
+        return rows if since is None else {key: row for key, row in rows.items() if row[_ANSWERED_AT] >= since}
 
     def start_pass(self) -> None:
         """Forget the counters of the last pass over a query: rows looked up, hits, unanswered. Misses stay until answered."""
@@ -268,31 +269,25 @@ class CallDesk:
         lanes = {name: self._lane(name) for name in calls}
         if self.executor:
             lanes = self.executor.spread(lanes, {function: self._functions[function].reads for function, _ in calls})
-        runs = self._runs(calls, lanes, stop, budget or Budget())
-        for run in runs:
-            run.check_price()
-        with self._asked_again(calls):
-            asyncio.run(_make(runs, on_event, stop))
+        with Claims(self.store) as claims:
+            runs = self._runs(calls, lanes, stop, budget or Budget(), claims)
+            for run in runs:
+                run.check_price()
+            try:
+                asyncio.run(_make(runs, on_event, stop))
+            except StoreError:
+                self.store.flush()  # tries once more, and says how much is lost after what was under way has arrived
+                raise
         self.store.checkpoint()
         return self._summary(runs, stop)
 
-    @contextlib.contextmanager
-    def _asked_again(self, calls: Mapping[LaneName, list[Call]]) -> Iterator[None]:
-        """The answers of refreshed functions make room for new ones; those whose question was not asked after all come back."""
-        since, again = microseconds(), self.refresh & {function for function, _ in calls}
-        keys = {f: [c.key for name, some in calls.items() if name[0] == f for c in some] for f in again}
-        for function in again:
-            self.store.forget(function, keys[function])
-        try:
-            yield
-        finally:
-            records = BatchRecords(self.store)
-            for function in again:
-                waiting = records.holding(keys[function])
-                self.store.recall(function, (key for key in keys[function] if key not in waiting), since)
-
     def _runs(
-        self, calls: Mapping[LaneName, list[Call]], lanes: Mapping[LaneName, Lane], stop: threading.Event, budget: Budget
+        self,
+        calls: Mapping[LaneName, list[Call]],
+        lanes: Mapping[LaneName, Lane],
+        stop: threading.Event,
+        budget: Budget,
+        claims: Claims,
     ) -> list[LaneRun | BatchRun]:
         runs: list[LaneRun | BatchRun] = []
         records = BatchRecords(self.store)
@@ -306,28 +301,43 @@ class CallDesk:
             self._failures[call.key] = message
             if tries:
                 self.store.record_error(call, message, tries)
+            claims.release([call.key])
 
         for name, some in sorted(calls.items()):
-            lane = lanes[name]
+            lane, since = lanes[name], self._since.get(name[0])
             batched, alone = _batched(lane, some, records)
             if batched:
                 known, batches = functools.partial(self._known, name[0]), batching(lane)
                 assert batches is not None
-                runs.append(BatchRun(*name, lane, batches, batched, self._put, fail, stop, budget, on_room, records, known))
+                run = BatchRun(
+                    *name, lane, batches, batched, self._put, fail, stop, budget, on_room, records, known, claims, since
+                )
+                runs.append(run)
             if alone:
-                runs.append(LaneRun(*name, lane, alone, self._put, fail, stop, budget, on_room))
+                put = functools.partial(self._put, since=since)
+                # what is computed here costs nothing: two that compute it at once are no harm
+                supply = None if getattr(lane, "heavy", False) else functools.partial(Supply, claims, since=since)
+                runs.append(LaneRun(*name, lane, alone, put, fail, stop, budget, on_room, supply))
         return runs
 
     def _known(self, function: str, keys: Sequence[bytes]) -> Collection[bytes]:
         """Which of these calls are answered by now."""
         return self._usable(function, self.store.rows(keys)).keys()
 
-    def _put(self, call: Call, answer: Answer, on_commit: Callable[[], None]) -> None:
+    def _put(
+        self,
+        call: Call,
+        answer: Answer,
+        on_commit: Callable[[], None],
+        on_refused: Callable[[str], None],
+        since: int | None = None,
+    ) -> None:
         if isinstance(answer.value, str):
             answer.value = self._scrubbed(answer.value)
         if answer.detail:
             answer.detail = self._scrubbed(answer.detail)
-        self.store.put(call, answer, on_commit)
+        self._own.add(call.key)
+        self.store.put(call, answer, on_commit, on_refused, since=since)
 
     def _scrubbed(self, text: str) -> str:
         text = _LONE_SURROGATE.sub("\ufffd", text)

@@ -133,7 +133,7 @@ class Terminal:
     def _plain_progress(self, p: Any) -> None:
         """A line every 10 %, and one when something else is waited for."""
         key = f"{self._node} {p.function} {p.lane}"
-        waiting = "; ".join(part for part in (_batches(p), p.note) if part)
+        waiting = "; ".join(part for part in (_batches(p), p.note, p.asked_elsewhere) if part)
         said, when = self._waited.get(key, ("", 0.0))
         if waiting and waiting != said and time.monotonic() - when > _SECONDS_BETWEEN_LINES:
             self._waited[key] = (waiting, time.monotonic())
@@ -254,6 +254,7 @@ def _rate(p: Any) -> str:
         ]
     else:
         parts = [f"{p.per_second:,.0f}/s"]
+    parts.append(p.asked_elsewhere)
     if p.eta_s is not None and p.done < p.total:
         parts.append(f"{duration(p.eta_s)} left")
     parts += [f"{p.tokens / 1e6:.2f}M tok" if p.tokens else "", money(p.cost_usd) if p.cost_usd else ""]

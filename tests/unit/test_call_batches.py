@@ -18,7 +18,7 @@ import pytest
 
 from bclust.call_batch_records import BatchRecords
 from bclust.call_limits import Budget
-from bclust.call_store import CallStore
+from bclust.call_store import CallStore, microseconds
 from bclust.calls import CallDesk, Progress, Summary
 from bclust.errors import BudgetError, FunctionError, StoreError
 from bclust.functions import Context
@@ -252,21 +252,31 @@ def test_a_second_process_waits_while_another_works_on_the_batches_and_says_so(s
         assert summary.answered == 2
 
 
-def test_refreshing_with_a_batch_that_waits_collects_its_answers_and_not_the_old_ones(tmp_path: Path) -> None:
+def test_a_refresh_whose_batch_waits_collects_it_and_until_then_the_old_answers_are_in_use(tmp_path: Path) -> None:
     study = Study(tmp_path, "openai")
     with Loopback() as server:
         row = study.row(server)
         study.build(row, questions(4))
         server.behavior.batch_s, server.behavior.says = 60, "new"
-        desk, _ = study.desk(row, questions(4))
-        desk = CallDesk(study.store, desk.context, refresh=["llm"])
-        function, stop = FUNCTIONS["llm"], threading.Event()
-        assert function.signature is not None
-        columns = [pa.array(questions(4)), pa.array(["x"] * 4), *[pa.nulls(4)] * (len(function.signature.parameters) - 2)]
-        desk.arrow_function(function)(*columns)
-        summary = desk.answer(on_event=lambda _: stop.set() if study.open() else None, stop=stop)
+        since = microseconds()
+
+        def refresh() -> Summary:
+            """The same command, in a process of its own each time."""
+            study.desk(row, questions(4))
+            desk = CallDesk(study.store, Context(tmp_path, seeds={"llms": [row]}, env=study.env), refresh={"llm": since})
+            function, stop = FUNCTIONS["llm"], threading.Event()
+            assert function.signature is not None
+            columns = [pa.array(questions(4)), pa.array(["x"] * 4), *[pa.nulls(4)] * (len(function.signature.parameters) - 2)]
+            desk.arrow_function(function)(*columns)
+            submitted = lambda _: stop.set() if "submitted" in [b["state"] for b in study.open()] else None  # noqa: E731
+            return desk.answer(on_event=submitted, stop=stop)
+
+        summary = refresh()
         assert (summary.answered, summary.remaining) == (0, 4)
+        before, old = study.build(row, questions(4))
+        assert (before.answered, "new" in texts(old)) == (0, False)
         server.batches.finish()
+        assert refresh().answered == 4
         _, answers = study.build(row, questions(4))
         assert server.counts.accepted.total() == 8
     assert texts(answers) == ["new"] * 4

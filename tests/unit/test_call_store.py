@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bclust.call_store import Call, CallStore, call_key
+from bclust.call_store import Call, CallStore, call_key, microseconds
 from bclust.errors import StoreError
 from bclust.functions import Answer
 
@@ -154,17 +155,20 @@ def test_statistics_count_answers_errors_tokens_and_money_per_lane(path: Path) -
     assert (second["lane"], second["answers"], second["errors"], second["cost_usd"]) == ("b", 1, 0, None)
 
 
-def test_forgotten_answers_are_asked_again_and_kept_for_the_record(path: Path) -> None:
+def test_an_answer_is_superseded_in_the_transaction_that_stores_its_successor_and_only_by_a_newer_question(path: Path) -> None:
     with filled(path, 10) as store:
-        assert store.forget("ask", [question("question 1").key, question("nobody asked").key]) == 1
-        assert store.forget("other") == 0
-        assert question("question 1").key not in store.lookup([question("question 1").key])
-        store.put(question("question 1"), Answer("new"))
+        between = microseconds()
+        key = question("question 1").key
+        store.put(question("question 1"), Answer("not asked again"), since=store.opened_at - 1)
         store.flush()
-        assert store.lookup([question("question 1").key])[question("question 1").key].value == "new"
-        assert store.forget("ask") == 10
+        assert store.lookup([key])[key].value == "answer 1" * 5
+        store.put(question("question 1"), Answer("new"), since=between)
+        store.flush()
+        assert store.lookup([key])[key].value == "new"
     con = sqlite3.connect(path)
-    assert con.execute("select count(*), count(distinct key) from superseded").fetchone() == (11, 10)
+    assert con.execute("select value from superseded").fetchall() == [("answer 1" * 5,)]
+    assert con.execute("select count(*) from answers").fetchone() == (10,)
+    con.close()
 
 
 # --- who may open it, and what is no store -----------------------------------------------------------------------
@@ -231,7 +235,7 @@ def test_other_sqlite_files_and_newer_formats_are_refused(tmp_path: Path, path: 
 WRITER = """
 import json, sys
 from pathlib import Path
-from bclust.call_store import Call, CallStore, call_key
+from bclust.call_store import Call, CallStore, call_key, microseconds
 from bclust.functions import Answer
 store = CallStore(Path(sys.argv[1]))
 for i in range(int(sys.argv[3])):
@@ -268,12 +272,39 @@ def test_a_killed_process_loses_no_answer_that_it_had_counted(path: Path) -> Non
 
 
 @pytest.mark.parametrize("value", ["cut \ud83d", [{"type": "text"}]])
-def test_an_answer_that_cannot_be_stored_is_said_and_takes_no_other_with_it(path: Path, value: Any) -> None:
-    store = CallStore(path)
-    with store.transaction():  # the writer waits, so that all are handed over before it writes the first
-        for i in range(5):
-            store.put(question(f"{i}"), Answer(value if i == 2 else "fine"))
-    with pytest.raises(StoreError, match="1 answers could not be written"):
+def test_an_answer_that_cannot_be_stored_fails_its_own_call_and_no_other(path: Path, value: Any) -> None:
+    said: list[str] = []
+    with CallStore(path) as store:
+        with store.transaction():  # the writer waits, so that all are handed over before it writes the first
+            for i in range(5):
+                store.put(question(f"{i}"), Answer(value if i == 2 else "fine"), None, said.append)
         store.flush()
-    with CallStore(path) as again:
-        assert len(again.lookup([question(f"{i}").key for i in range(5)])) == 4
+        store.put(question("after"), Answer("fine"))
+        store.flush()
+        assert len(store.lookup([question(f"{i}").key for i in (0, 1, 2, 3, 4, "after")])) == 5
+        assert said == [store.errors([question("2").key])[question("2").key]]
+    assert said[0].startswith("the answer cannot be stored: ")
+
+
+def test_what_could_not_be_written_is_counted_kept_and_tried_once_more(path: Path) -> None:
+    store = CallStore(path)
+    store.put(question("first"), Answer("fine"))
+    store.flush()
+    con = sqlite3.connect(path)
+    con.execute("create trigger full before insert on answers begin select raise(abort, 'disk is full'); end")
+    con.commit()
+    for i in range(7):  # those of the first transaction, those in the queue, and those that arrive later
+        with contextlib.suppress(StoreError):
+            store.put(question(f"{i}"), Answer("paid"))
+        time.sleep(0.02 * (i == 3))
+    with pytest.raises(StoreError, match=r"7 answers could not be written .*disk is full"):
+        store.flush()
+    with pytest.raises(StoreError, match="disk is full"):
+        store.do(lambda con: None).result()
+    con.execute("drop trigger full")
+    con.commit()
+    with pytest.raises(StoreError, match="no answer is lost"):
+        store.flush()
+    store.close()
+    assert con.execute("select count(*) from answers").fetchone() == (8,)
+    con.close()
