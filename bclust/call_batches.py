@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bclust.call_answers import fault_of
 from bclust.call_batch_records import COLLECTED, REFUSED, UNSENT, BatchRecords, OpenBatch, age, custom_id, payloads
 from bclust.call_lanes import Progress
 from bclust.call_limits import Budget, bounded_cost
@@ -418,9 +419,13 @@ class BatchRun:
         for name, call in calls.items():
             result = results.get(name) or CallError("the batch ended without a readable answer to this question")
             if isinstance(result, Answer):
+                fault = fault_of(result)
                 cost = result.cost_usd
                 spent += self._bound(call) if cost is None and self._needs_bound else cost or 0.0
                 self.tokens += (result.input_tokens or 0) + (result.output_tokens or 0)
+                if fault is not None:
+                    self._give_up(call, fault, 1)
+                    continue
                 since = None if opened.batch.sent_at is None else int(opened.batch.sent_at * 1e6)
                 if self._unsettled.pop(call.key, None):
                     self.store(call, result, self._stored, functools.partial(self._unstorable, call), since)

@@ -15,7 +15,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bclust.call_answers import fault_of
 from bclust.call_limits import Budget, Concurrency, Pace, bounded_cost
+from bclust.errors import StoreError
 from bclust.functions import Answer, CallError
 
 if TYPE_CHECKING:
@@ -267,14 +269,22 @@ class LaneRun:
         """Keep the answers, try again what may pass; returns their cost."""
         again: list[Call] = []
         spent, before = 0.0, self.tokens
+        unwritten: StoreError | None = None
         for call, result in zip(batch.calls, results, strict=True):
             if isinstance(result, Answer):
+                fault = fault_of(result)
                 if result.latency_ms is None:
                     result.latency_ms = latency_ms
                 cost = result.cost_usd
                 spent += self._bound(call) if cost is None and self._needs_bound else cost or 0.0
                 self.tokens += (result.input_tokens or 0) + (result.output_tokens or 0)
-                self.store(call, result, self._stored, functools.partial(self._unstorable, call))
+                if fault is not None:
+                    self._give_up(call, fault, batch.tries)
+                    continue
+                try:
+                    self.store(call, result, self._stored, functools.partial(self._unstorable, call))
+                except StoreError as error:  # the others of this batch are handed over, too: they may yet be written
+                    unwritten = error
             elif result.retry and batch.tries <= self._limits.max_retries:
                 again.append(call)
             else:
@@ -283,6 +293,8 @@ class LaneRun:
         self._tokens.give_back(batch.tokens - (self.tokens - before))
         if again:
             self._try_later(_Batch(again, batch.tries, batch.throttles), None)
+        if unwritten is not None:
+            raise unwritten
         return spent
 
     def _stored(self) -> None:

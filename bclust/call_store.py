@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 _APPLICATION_ID = 0x62636C73  # "bcls": tells a store from any other SQLite file
 _FORMAT = 1
+_RESUMED_WITHIN = 7 * 86_400 * 10**6  # microseconds; a refresh that was cut off before that is not gone on with
 _AT_ONCE = 2000  # keys in one look-up, rows in one transaction
 _CHECK_BELOW = 32 * 2**20  # bytes up to which opening also reads every page
 # the fault of one row, not of the file
@@ -59,6 +60,7 @@ _PUT_ERROR = f"insert into errors (key, {', '.join(ERROR_COLUMNS)}) values (?{',
 _SUPERSEDE = f"""insert into superseded (key, {", ".join(ANSWER_COLUMNS)}, superseded_at)
     select key, {", ".join(ANSWER_COLUMNS)}, ? from answers where key = ? and answered_at < ?"""
 # what a process adds to a store before it first writes there; an older version does not miss it, and leaves it alone
+_REFRESHES = "create table if not exists refreshes (function text primary key, since integer not null) without rowid"
 _ADDED = (
     OWNERS_SCHEMA,
     "create table if not exists claims (key blob primary key, owner integer not null) without rowid",
@@ -259,6 +261,30 @@ class CallStore:
         future.set_running_or_notify_cancel()  # from here on no one who stops waiting can cancel it under the writer's hands
         self._enqueue(_Item(work, future.set_result, future.set_exception))
         return future
+
+    def begin_refresh(self, function: str) -> tuple[int, int]:
+        """From when on (microseconds) an answer of this function counts as asked anew; and how many are from then on.
+
+        That is now, or when a refresh began, within the last week, that was cut off (by a kill, Ctrl-C, failed calls): it goes
+        on, and what it has paid is not paid again.
+        """
+        now = microseconds()
+        with self.transaction() as con:
+            con.execute(_REFRESHES)
+            begun = con.execute("select since from refreshes where function = ?", (function,)).fetchone()
+            if begun and now - _RESUMED_WITHIN < begun[0] <= now:
+                [(kept,)] = con.execute(
+                    "select count(*) from answers where function = ? and answered_at >= ?", (function, begun[0])
+                )
+                return begun[0], kept
+            con.execute("insert or replace into refreshes values (?, ?)", (function, now))
+        return now, 0
+
+    def end_refresh(self, function: str) -> None:
+        """All that was to be asked anew is answered: the next refresh is another one."""
+        with self.transaction() as con:
+            con.execute(_REFRESHES)
+            con.execute("delete from refreshes where function = ?", (function,))
 
     def flush(self) -> None:
         """Wait until everything handed over is durable; what could not be written before is tried once more.
@@ -469,7 +495,8 @@ class CallStore:
             with contextlib.suppress(queue.Empty):
                 while len(arrived) < _AT_ONCE and isinstance(arrived[-1], _Item):
                     arrived.append(self._queue.get_nowait())
-            flush = arrived.pop() if isinstance(arrived[-1], _Flush) else None
+            last = arrived[-1]
+            flush = last if isinstance(last, _Flush) else None
             items = [item for item in arrived if isinstance(item, _Item)]
             if flush and self._kept:
                 items, self._kept = [*self._kept, *items], []

@@ -334,6 +334,8 @@ class CallDesk:
     ) -> None:
         if isinstance(answer.value, str):
             answer.value = self._scrubbed(answer.value)
+        if answer.finish_reason:
+            answer.finish_reason = self._scrubbed(answer.finish_reason)
         if answer.detail:
             answer.detail = self._scrubbed(answer.detail)
         self._own.add(call.key)

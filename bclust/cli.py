@@ -80,6 +80,7 @@ def build(
 ) -> None:  # fmt: skip
     """Build what is selected and stale, with its tests; missing or stale inputs come along."""
     from bclust.build import Build, Options
+    from bclust.results import Note, totals
     from bclust.session import Session
     from bclust.warehouse import build_lock
 
@@ -96,8 +97,12 @@ def build(
     with stoppable() as stop, build_lock(manifest.config.working_path.with_suffix(".lock")):
         arguments: dict[str, Any] = {"offline": offline, "refresh": refresh_calls or (), "stop": stop}
         with Session(manifest, warehouse=manifest.config.working_path, **arguments) as session:
+            for note in session.resumed():
+                terminal.show(Note(note))
             try:
                 Build(session, selection, options, run, terminal.show, confirm).execute()
+                if run.ok and not totals(run.results).calls_failed:
+                    session.end_refresh()
             except BclustError as error:
                 terminal.recap(run)
                 if isinstance(error, Interrupted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Self
@@ -53,6 +54,8 @@ class Session:
         self.context = Context(root=manifest.config.root, seeds=seeds, env=environment(manifest.config.root))
         self.executor = _executor(manifest, self.context) if not read_only else None
         self.store = CallStore(manifest.config.store_path, read_only=read_only)
+        asked_anew = self.refresh if not (read_only or offline) else ()
+        self._refreshes = {function: self.store.begin_refresh(function) for function in sorted(asked_anew)}
         self.warehouse = Warehouse(warehouse, read_only=read_only, stop=self.stop)
         self._sources: dict[str, tuple[str, SourceRows]] = {}
         self.desk = self.new_desk()
@@ -61,9 +64,24 @@ class Session:
 
     def new_desk(self) -> BoundedDesk:
         """A desk with no counts yet; what SQL calls from now on goes through it."""
-        self.desk = BoundedDesk(self.store, self.context, offline=self.offline, refresh=self.refresh, executor=self.executor)
+        since = {f: begun for f, (begun, _) in self._refreshes.items()} or self.refresh
+        self.desk = BoundedDesk(self.store, self.context, offline=self.offline, refresh=since, executor=self.executor)
         self._look_ups: dict[str, Callable[..., Any]] = {}
         return self.desk
+
+    def resumed(self) -> list[str]:
+        """Which refreshes go on that were cut off, in words."""
+        return [
+            f"asking {function} again goes on where it was cut off: {kept:,} answers since "
+            f"{dt.datetime.fromtimestamp(begun / 1e6, dt.UTC):%Y-%m-%d %H:%M} UTC are kept"
+            for function, (begun, kept) in self._refreshes.items()
+            if kept
+        ]
+
+    def end_refresh(self) -> None:
+        """All that was to be asked anew is answered."""
+        for function in self._refreshes:
+            self.store.end_refresh(function)
 
     def read_source(self, node: Node, *, again: bool = False) -> SourceRows:
         """The records of a source. ``again``: they will be asked for once more, and are not read twice unless a file changed."""

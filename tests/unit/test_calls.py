@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from bclust.call_lanes import Progress
 from bclust.call_limits import Budget, Concurrency, Pace
 from bclust.call_store import CallStore
 from bclust.calls import CallDesk, Summary
-from bclust.errors import BudgetError, FunctionError
+from bclust.errors import BudgetError, FunctionError, StoreError
 from bclust.functions import Answer, CallError, Context, Estimate, Limits, Request, Spec
 from bclust.registry import Function
 from bclust.sql_types import parse_signature, sql_type
@@ -761,3 +762,63 @@ def test_half_an_emoji_is_stored_as_a_replacement_character_and_ends_nothing(wor
     rows = look_up(desk, world, prompts_of(5))
     assert [row["text"] for row in rows[:4]] == ["cut \ufffd", "question 1", "question 2", "question 3"]
     assert rows[4]["error"] == "no \ufffd"
+
+
+ODD = [
+    Answer("fine", {"type": "stop"}),  # type: ignore[arg-type]
+    Answer(5),  # type: ignore[arg-type]
+    Answer(["fine"]),  # type: ignore[arg-type]
+    Answer("fine", detail={"a": 1}),  # type: ignore[arg-type]
+    Answer("fine \ud83d", "st\udc00p", detail='"\ud83d"'),
+    Answer("fine", None, 10**23, 2, 0.5),
+    Answer("fine", None, 10**5000, 2, 0.5),
+    Answer("fine", None, -5, 2, -0.5),
+    Answer("fine", None, float("nan"), 2.0, float("nan")),  # type: ignore[arg-type]
+    Answer("fine", None, "3", True, float("inf"), detail='{"a": 1}'),  # type: ignore[arg-type]
+    Answer("fine", None, np.int64(3), 2, np.float32(0.5)),  # type: ignore[arg-type]
+]
+
+
+def test_an_odd_answer_costs_at_most_its_own_row_and_odd_numbers_are_unknown_before_they_are_summed(world: World) -> None:
+    world.party("a", lambda _, prompts: [replace(ODD[int(p)]) if p.isdigit() else Answer(p) for p in prompts])
+    rows = [(str(i), "a") for i in range(len(ODD))] + prompts_of(20)
+    desk = world.desk()
+    look_up(desk, world, rows)
+    summary = answer(desk)
+    assert (summary.answered, summary.failed, summary.remaining) == (len(rows) - 4, 4, 0)
+    assert (summary.tokens, summary.cost_usd) == (2 + 2 + 2 + 2 + 3 + 2, 1.5)
+    answers = look_up(desk, world, rows)
+    errors = [a["error"] for a in answers]
+    assert "finish_reason is {'type': 'stop'}, which is no text" in errors[0]
+    assert errors[1] == "the answer is 5, which is neither text nor bytes"
+    assert errors[4:] == [None] * (len(rows) - 4)
+    assert answers[4]["text"] == "fine \ufffd"
+    assert [(a["input_tokens"], a["cost_usd"]) for a in answers[5:10]] == [
+        (None, 0.5), (None, 0.5), (None, None), (None, None), (None, None)
+    ]  # fmt: skip
+    assert json.loads(answers[7]["detail"]) == {"not_stored": ["input_tokens -5", "cost_usd -0.5"]}
+    assert json.loads(answers[9]["detail"]) == {"a": 1, "not_stored": ["input_tokens '3'", "output_tokens True", "cost_usd inf"]}
+    again = world.desk()
+    look_up(again, world, rows)
+    assert again.misses.total() == 4, "a rebuild asks only what failed"
+
+
+def test_the_answers_that_arrive_after_the_store_failed_are_counted_too(world: World) -> None:
+    """The count was that of the first transaction: with 64 connections, one "answer lost" were 65."""
+    party = world.party("a", latency=0.3, max_concurrency=8, batch_size=5, first_alone=False)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(200))
+    world.store.do(lambda con: None).result()
+    con = sqlite3.connect(world.folder / "calls.sqlite")
+    con.execute("create trigger full before insert on answers begin select raise(abort, 'disk is full'); end")
+    con.commit()
+    with pytest.raises(StoreError) as caught:
+        answer(desk)
+    assert caught.value.message.startswith(f"{len(party.asked)} answers could not be written")
+    assert 40 <= len(party.asked) <= 80, "those under way, and those begun before the first of them was found not to be written"
+    con.execute("drop trigger full")
+    con.commit()
+    con.close()
+    world.store.close()
+    assert len(look_up(world.desk(), world, [(p, "a") for p in party.asked])) == len(party.asked)
+    assert world.store.stats()[0]["answers"] == len(party.asked), "what could be written at the end is not lost"

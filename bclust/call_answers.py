@@ -1,0 +1,71 @@
+"""Whether an answer is one that can be kept and counted: what a server says of itself need not be a number, or text."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bclust.functions import Answer
+
+_TEXTS = ("finish_reason", "detail")
+_COUNTS = ("input_tokens", "output_tokens")
+_AMOUNTS = ("cost_usd", "latency_ms")
+_LARGEST = 2**63 - 1  # what SQLite and DuckDB hold
+
+
+def fault_of(answer: Answer) -> str | None:
+    """Why an answer cannot be kept, in a sentence; None for one that can.
+
+    Numbers that cannot be (negative, infinite, no numbers at all) are no reason to lose what was paid for: they become unknown,
+    before anything is summed, and ``detail`` says so under ``not_stored``.
+    """
+    if not isinstance(answer.value, str | bytes | None):
+        return f"the answer is {_shown(answer.value)}, which is neither text nor bytes"
+    for name in _TEXTS:
+        if not isinstance(getattr(answer, name), str | None):
+            return f"the answer cannot be stored: its {name} is {_shown(getattr(answer, name))}, which is no text"
+    said = {name: getattr(answer, name) for name in (*_COUNTS, *_AMOUNTS)}
+    kept = {name: count(said[name]) for name in _COUNTS} | {name: amount(said[name]) for name in _AMOUNTS}
+    for name, number in kept.items():
+        setattr(answer, name, number)
+    odd = [f"{name} {_shown(said[name])}" for name, number in kept.items() if number is None and said[name] is not None]
+    if odd:
+        answer.detail = _with_note(answer.detail, odd)
+    return None
+
+
+def count(value: Any) -> int | None:
+    """A whole number from 0 on that a store can hold; None for anything else."""
+    if isinstance(value, bool) or not (isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())):
+        return None
+    return int(value) if 0 <= int(value) <= _LARGEST else None
+
+
+def amount(value: Any) -> float | None:
+    """A finite number from 0 on; None for anything else."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return None
+    with contextlib.suppress(OverflowError):
+        return float(value) if math.isfinite(value) and value >= 0 else None
+    return None
+
+
+def _with_note(detail: str | None, odd: list[str]) -> str | None:
+    """``detail`` with what was left out; as it is where it is no JSON object."""
+    with contextlib.suppress(ValueError, RecursionError):
+        said = json.loads(detail) if detail else {}
+        if isinstance(said, dict):
+            return json.dumps({**said, "not_stored": odd}, ensure_ascii=False)
+    return detail
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # noqa: BLE001 - Python refuses to write out whole numbers of very many digits
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
