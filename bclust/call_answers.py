@@ -50,7 +50,8 @@ def amount(value: Any) -> float | None:
     if not isinstance(value, Real) or isinstance(value, bool):
         return None
     with contextlib.suppress(OverflowError):
-        return float(value) if math.isfinite(value) and value >= 0 else None
+        number = float(value)
+        return number if math.isfinite(number) and number >= 0 else None
     return None
 
 
