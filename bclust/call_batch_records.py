@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from bclust.call_store import Call, microseconds
 from bclust.errors import StoreError
 from bclust.functions import Batch
+from bclust.private_files import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,7 +68,7 @@ class BatchRecords:
     def enter(self) -> bool:
         """Become the process that works on these batches; False while another one does. A kill gives it up."""
         if self._lock is None:
-            file = self._lock_path.open("a+", encoding="utf-8")
+            file = open_private(self._lock_path, "a+", "utf-8")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]  # in the order of Stored
 
 _VALUE = Stored._fields.index("value")
-_FILLED = {name: i for i, name in enumerate(Stored._fields) if name not in ("key", "value")}
+_FILLED = {name: i for i, name in enumerate(Stored._fields) if name not in ("key", "value", "checksum")}
 
 
 @contextlib.contextmanager

@@ -4,6 +4,9 @@ An answer counts only after its commit. One writer thread commits whatever has a
 (WAL, ``synchronous=FULL``), readers have a connection per thread, several processes may share the file.
 Errors are kept beside the answers, for the record. Nothing expires. An answer that cannot be stored costs its own row; when
 nothing can be stored, no further calls are made, and what had arrived is kept in memory and tried once more.
+
+Each answer has a checksum that is compared whenever it is read. A store that is small, or was not closed cleanly, is read as a
+whole when it is opened; ``bclust calls verify`` reads any.
 """
 
 from __future__ import annotations
@@ -19,11 +22,13 @@ import threading
 import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from zlib import crc32
 
 from bclust.call_files import ANSWER_COLUMNS, ERROR_COLUMNS, read_records, write_records
 from bclust.call_owners import SCHEMA as OWNERS_SCHEMA
-from bclust.call_owners import this_process
+from bclust.call_owners import is_gone, read_owners, this_process
 from bclust.errors import StoreError
+from bclust.private_files import keep_from_others, open_private, private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,18 +38,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_FOLDER = ".bclust"  # made by this alone, for the store
+_ELSEWHERE = "set calls: {store: ...} in bclust.yml to where it is, or may be made"
 _APPLICATION_ID = 0x62636C73  # "bcls": tells a store from any other SQLite file
 _FORMAT = 1
 _RESUMED_WITHIN = 7 * 86_400 * 10**6  # microseconds; a refresh that was cut off before that is not gone on with
 _AT_ONCE = 2000  # keys in one look-up, rows in one transaction
 _CHECK_BELOW = 32 * 2**20  # bytes up to which opening also reads every page
+_READ_BELOW = 4 * 2**20  # and up to which it also reads every answer
 # the fault of one row, not of the file
-_UNSTORABLE = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError, ValueError, OverflowError)
+_UNSTORABLE = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError, ValueError, TypeError, OverflowError)
 
 # small columns first: statistics then never read the overflow pages of long texts
 _ANSWER = """key blob not null {unique}, function text not null, version integer not null, lane text not null,
     finish_reason text, input_tokens integer, output_tokens integer, cost_usd real, latency_ms real,
-    answered_at integer not null, detail text, payload text not null, value"""
+    answered_at integer not null, checksum integer, detail text, payload text not null, value"""
 _SCHEMA = f"""
 pragma journal_mode = wal;
 create table answers (id integer primary key, {_ANSWER.format(unique="unique")});
@@ -55,7 +63,10 @@ create index errors_key on errors (key);
 pragma application_id = {_APPLICATION_ID};
 pragma user_version = {_FORMAT};
 """
-_PUT_ANSWER = f"insert or ignore into answers (key, {', '.join(ANSWER_COLUMNS)}) values (?{', ?' * len(ANSWER_COLUMNS)})"
+_PUT_ANSWER = f"""insert or ignore into answers (key, {", ".join(ANSWER_COLUMNS)}, checksum)
+    values (?{", ?" * (len(ANSWER_COLUMNS) + 1)})"""
+_TABLES = {"answers", "superseded", "errors"}
+_WHOLE = f"select id, key, {', '.join(ANSWER_COLUMNS)}, checksum from answers order by id"
 _PUT_ERROR = f"insert into errors (key, {', '.join(ERROR_COLUMNS)}) values (?{', ?' * len(ERROR_COLUMNS)})"
 _SUPERSEDE = f"""insert into superseded (key, {", ".join(ANSWER_COLUMNS)}, superseded_at)
     select key, {", ".join(ANSWER_COLUMNS)}, ? from answers where key = ? and answered_at < ?"""
@@ -79,6 +90,7 @@ class Stored(NamedTuple):
     latency_ms: float | None
     answered_at: int
     detail: str | None
+    checksum: int | None
 
 
 class Call(NamedTuple):
@@ -113,6 +125,25 @@ def call_key(function: str, version: int, payload: str) -> bytes:
     return hashlib.sha256(f"{key_prefix(function, version)}{payload}]".encode()).digest()
 
 
+def checksum_of(key: bytes, values: Sequence[Any]) -> int:
+    """A checksum over an answer, given as ``ANSWER_COLUMNS``; its lower 32 bits are those of the value alone.
+
+    The payload, function and version are not in it: the key is their hash. Raises ValueError, TypeError or OverflowError for what
+    is no answer.
+    """
+    lane, finish_reason, tokens_in, tokens_out, cost, latency, at, detail = values[2:10]
+    tokens_in, tokens_out = tokens_in and int(tokens_in), tokens_out and int(tokens_out)
+    cost, latency = cost if cost is None else float(cost), latency if latency is None else float(latency)
+    if cost != cost or latency != latency:  # noqa: PLR0124 - SQLite would make NULL of a NaN
+        raise ValueError("not a number")
+    rest = f"{lane}\0{finish_reason}\0{detail}\0{tokens_in} {tokens_out} {cost!r} {latency!r} {int(at)}"
+    return (crc32(rest.encode(), crc32(key)) & 0x7FFF_FFFF) << 32 | crc32(_bytes(values[11]))
+
+
+def _bytes(value: str | bytes | None) -> bytes:
+    return value.encode() if isinstance(value, str) else value or b""
+
+
 def microseconds() -> int:
     """Now, in microseconds since 1970 (UTC)."""
     return time.time_ns() // 1000
@@ -135,12 +166,22 @@ class CallStore:
         self._queue: queue.SimpleQueue[_Item | _Flush] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._failure: str | None = None
+        self._has_checksums = True
         self._kept: list[_Item] = []  # what could not be written
-        self._empty = read_only and not path.exists()
-        if not self._empty:
-            if not path.exists():
-                _create(path)
-            self._verify()
+        try:
+            if path.is_symlink() and not path.exists():
+                raise StoreError(f"the call store {path} is a link to {path.readlink()}, which is not there", hint=_ELSEWHERE)
+            self._empty = read_only and not path.exists()
+            if not self._empty:
+                if not path.exists():
+                    _create(path)
+                elif not read_only:
+                    keep_from_others(path)
+                    if path.parent.name == _FOLDER:
+                        keep_from_others(path.parent)
+                self._verify()
+        except OSError as error:
+            raise StoreError(f"the call store {path} cannot be opened: {error.strerror}", hint=_ELSEWHERE) from error
 
     # --- reading -----------------------------------------------------------------------------------------------
 
@@ -152,9 +193,15 @@ class CallStore:
         """The same as plain tuples in the order of ``Stored``: naming 200,000 of them takes a quarter of a second."""
         found: dict[bytes, tuple[Any, ...]] = {}
         if not self._empty:
-            columns = ", ".join(Stored._fields)
+            columns = ", ".join(self._columns)
             for some, holes in _in_lists(keys):
                 rows = self._rows(f"select {columns} from answers where key in ({holes})", some)
+                for row in rows:
+                    value, checksum = row[1], row[-1]
+                    if checksum is None and isinstance(value, str | bytes | None):
+                        continue  # stored by an earlier version
+                    if not isinstance(value, str | bytes | None) or checksum & 0xFFFF_FFFF != crc32(_bytes(value)):
+                        raise self._damaged(f"the answer with the key {row[0].hex()} is not what was stored")
                 found.update(zip([row[0] for row in rows], rows, strict=True))
         return found
 
@@ -199,13 +246,53 @@ class CallStore:
         )
         return {(function, lane): mean for function, lane, mean in rows}
 
-    def check(self) -> None:
-        """Read every page of the file (about a second per gigabyte). Raises StoreError when one is damaged."""
+    def check(self, *, rows: bool = True) -> dict[str, int]:
+        """Read every page of the file (some seconds for a gigabyte), and every answer (``rows``).
+
+        Returns how many answers and errors there are, and how many answers have no checksum (of an earlier version).
+
+        Raises:
+            StoreError: something is damaged; says what.
+        """
+        counts = {"answers": 0, "errors": 0, "unchecked": 0}
         if self._empty:
-            return
-        [(verdict,)] = self._rows("pragma quick_check(1)")
-        if verdict != "ok":
-            raise self._damaged(verdict)
+            return counts
+        with self.reading() as con:
+            [(verdict,)] = con.execute("pragma integrity_check(1)").fetchall()
+            if verdict != "ok":
+                raise self._damaged(verdict)
+            for number, key, *values, checksum in con.execute(self._whole) if rows else ():
+                self._check_answer(number, key, values, checksum)
+                counts["answers"] += 1
+                counts["unchecked"] += checksum is None
+            errors = con.execute("select id, key, function, version, payload from errors") if rows else ()
+            for number, key, function, version, payload in errors:
+                if key != _key_of(function, version, payload):
+                    raise self._damaged(f"the error {number} ({function}) is not what was stored")
+                counts["errors"] += 1
+        return counts
+
+    def _check_answer(self, number: int, key: bytes, values: Sequence[Any], checksum: int | None) -> None:
+        function, version, lane, payload, value = *values[:3], *values[10:]
+        problem = None
+        try:
+            whole = checksum is None or checksum == checksum_of(key, values)
+        except (ValueError, TypeError, OverflowError):
+            whole = False
+        if key != _key_of(function, version, payload):
+            problem = "is not that to its question"
+        elif not whole or not isinstance(value, str | bytes | None):
+            problem = "is not what was stored"
+        if problem:
+            raise self._damaged(f"the answer {number} ({function} by {lane}) {problem}")
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return Stored._fields if self._has_checksums else (*Stored._fields[:-1], "null")
+
+    @property
+    def _whole(self) -> str:
+        return _WHOLE if self._has_checksums else _WHOLE.replace(", checksum", ", null")
 
     # --- writing -----------------------------------------------------------------------------------------------
 
@@ -236,7 +323,7 @@ class CallStore:
             if since is not None:
                 con.execute(_SUPERSEDE, (microseconds(), call.key, since))
                 con.execute("delete from answers where key = ? and answered_at < ?", (call.key, since))
-            con.execute(_PUT_ANSWER, row)
+            con.execute(_PUT_ANSWER, (*row, checksum_of(call.key, row[1:])))
             con.execute("delete from claims where key = ?", (call.key,))
 
         def refused(error: Exception) -> None:
@@ -359,12 +446,16 @@ class CallStore:
             StoreError: the file cannot be read, with the line where it is broken; then nothing was added.
         """
         counts = {"answers": 0, "known": 0, "errors": 0}
+        if self.read_only:
+            raise StoreError(f"the call store {self.path} was opened for reading only")
         with self._connection() as con, _transaction(con, self):
+            _add_checksums(con)
             known_errors = {tuple(row) for row in con.execute("select key, failed_at from errors")}
             for record in read_records(path):
                 key = call_key(record["function"], record["version"], record["payload"])
                 if record["kind"] == "answer":
-                    added = con.execute(_PUT_ANSWER, (key, *(record[c] for c in ANSWER_COLUMNS))).rowcount
+                    values = [record[c] for c in ANSWER_COLUMNS]
+                    added = con.execute(_PUT_ANSWER, (key, *values, checksum_of(key, values))).rowcount
                     counts["answers" if added else "known"] += 1
                 elif (key, record["failed_at"]) not in known_errors:
                     con.execute(_PUT_ERROR, (key, *(record[c] for c in ERROR_COLUMNS)))
@@ -387,10 +478,8 @@ class CallStore:
         try:
             with self._connection() as con:
                 yield con
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"the call store {self.path} cannot be read: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(str(error)) from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise self._problem(error, "read") from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -432,10 +521,8 @@ class CallStore:
                 con.execute("pragma synchronous = full")
                 con.execute("pragma wal_autocheckpoint = 10000")
             con.execute("pragma cache_size = -32000")
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"the call store {self.path} cannot be opened: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(str(error)) from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise self._problem(error, "opened") from error
         return con
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -456,8 +543,33 @@ class CallStore:
         wal = self.path.with_name(self.path.name + "-wal")
         if size < pages * page_size and not (wal.exists() and wal.stat().st_size):
             raise self._damaged(f"{size} bytes where there should be {pages * page_size}")
-        if size <= _CHECK_BELOW:
-            self.check()
+        tables = {row[0] for row in self._rows("select name from sqlite_master where type = 'table'")}
+        if missing := sorted(_TABLES - tables):
+            raise self._damaged(f"the table {missing[0]} is missing")
+        self._has_checksums = any(row[1] == "checksum" for row in self._rows("pragma table_info(answers)"))
+        gone = []
+        if "owners" in tables:
+            with self.reading() as con:
+                gone = [number for number, (process, _) in read_owners(con).items() if is_gone(process)]
+        if gone or size <= _CHECK_BELOW:
+            self.check(rows=bool(gone) or size <= _READ_BELOW)
+        if gone and not self.read_only:
+            self._forget_owners(gone)
+
+    def _forget_owners(self, gone: Sequence[int]) -> None:
+        """They are gone, and left the store whole; what they had claimed is free."""
+        with contextlib.suppress(StoreError), self.transaction() as con:  # where it cannot be written, the next one does it
+            for number in gone:
+                con.execute("delete from claims where owner = ?", (number,))
+                con.execute("delete from owners where id = ?", (number,))
+
+    def _problem(self, error: Exception, what: str) -> StoreError:
+        """What SQLite says, as an error of ours. (What it says of a damaged store may itself be unreadable.)"""
+        if isinstance(error, UnicodeDecodeError):
+            return self._damaged("a text in it is none")
+        if not isinstance(error, sqlite3.OperationalError) or "decode" in str(error):
+            return self._damaged(str(error))
+        return StoreError(f"the call store {self.path} cannot be {what}: {error}")
 
     def _damaged(self, why: str) -> StoreError:
         return StoreError(
@@ -522,10 +634,16 @@ class CallStore:
             self._failure = self._failure or error.message
             return None
         row = (self.owner, *this_process(), microseconds())
-        statements = [*((sql, ()) for sql in _ADDED), ("insert into owners values (?, ?, ?, ?, ?, ?, ?, 0)", row)]
-        work = lambda con: [con.execute(sql, values) for sql, values in statements]  # noqa: E731
+
+        def work(con: sqlite3.Connection) -> None:
+            for statement in _ADDED:
+                con.execute(statement)
+            _add_checksums(con)
+            con.execute("insert into owners values (?, ?, ?, ?, ?, ?, ?, 0)", row)
+
         _, _, failure = _written(con, [_Item(work)])
         if failure is None:
+            self._has_checksums = True
             return con
         self._failure = self._failure or str(failure)
         con.close()
@@ -624,18 +742,33 @@ def _transaction(con: sqlite3.Connection, store: CallStore) -> Iterator[None]:
 
 def _create(path: Path) -> None:
     """Make an empty store in one step, so that an empty file is never a new store but always a damaged one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.new-{os.getpid()}-{threading.get_ident()}")
     try:
+        private_folder(path.parent)
+        with open_private(new, "xb"):
+            pass
         con = sqlite3.connect(new, isolation_level=None)
         con.executescript(_SCHEMA)
         con.close()
         with contextlib.suppress(FileExistsError):  # another process was first: its store is as good
             os.link(new, path)
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"the call store {path} cannot be created: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(f"the call store {path} cannot be made: {why}", hint=_ELSEWHERE) from error
     finally:
-        new.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+
+
+def _add_checksums(con: sqlite3.Connection) -> None:
+    """To a store of an earlier version: its answers have none, new ones will."""
+    if not any(row[1] == "checksum" for row in con.execute("pragma table_info(answers)")):
+        con.execute("alter table answers add column checksum integer")
+
+
+def _key_of(function: Any, version: Any, payload: Any) -> bytes | None:
+    """The key of what is in a row; None where that is damaged."""
+    return call_key(function, version, payload) if isinstance(function, str) and isinstance(payload, str) else None
 
 
 def _in_lists(keys: Sequence[bytes]) -> Iterator[tuple[list[bytes], str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -60,6 +61,17 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(Interrupted.exit_code)
     except BrokenPipeError:
         os._exit(0)  # the reader of our stdout went away
+    except OSError as error:
+        Terminal().error(_of_the_system(error))
+        sys.exit(BclustError.exit_code)
+
+
+def _of_the_system(error: OSError) -> BclustError:
+    """A full disk, a missing folder, a file that may not be written: one sentence, with the place."""
+    place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "make room, then the same command goes on; every answer that was stored stays" if full else None
+    return BclustError(place + (error.strerror or f"{type(error).__name__}: {error}"), hint=hint)
 
 
 # --- the main verbs --------------------------------------------------------------------------------------------

@@ -47,6 +47,22 @@ def _with_waiting(rows: list[dict[str, Any]], open_batches: list[dict[str, Any]]
 
 
 @calls_app.command()
+def verify(target: Target = None, project_dir: ProjectDir = HERE) -> None:
+    """Read all of the store and say whether it is whole: each page, each answer against its checksum. Exit code 1 if not."""
+    from bclust.calls import CallStore
+    from bclust.console import print_text
+
+    path = read_manifest(project_dir, target, None).config.store_path
+    with CallStore(path, read_only=True) as store:
+        found = store.check()
+    if not path.exists():
+        print_text(f"there is no call store yet at {path}")
+        return
+    old = f"; {found['unchecked']:,} of the answers are from an earlier version and have no checksum" * bool(found["unchecked"])
+    print_text(f"the call store {path} is whole: {found['answers']:,} answers and {found['errors']:,} errors were read{old}")
+
+
+@calls_app.command()
 def batches(
     format_: Annotated[Literal["table", "csv", "json"], typer.Option("--format")] = "table",
     target: Target = None, project_dir: ProjectDir = HERE,

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import duckdb
 
 from bclust.errors import BclustError, FunctionError, Interrupted, Location, WarehouseError
+from bclust.private_files import open_private
 from bclust.sql_types import sql_type
 
 if TYPE_CHECKING:
@@ -97,12 +98,15 @@ class Warehouse:
         self._connect()
 
     def _connect(self) -> None:
+        new = self.path is not None and not (self.read_only or self.selects_only or self.path.exists())
         if self.path is not None and not self.read_only:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._con = duckdb.connect(str(self.path or ":memory:"), read_only=self.read_only and self.path is not None)
         except duckdb.Error as error:
             raise _open_error(error, self.path) from error
+        if new and self.path is not None:
+            self.path.chmod(0o600)
         self._con.execute("set errors_as_json = true; set enable_progress_bar = false; set arrow_large_buffer_size = true")
         self._con.execute("set python_enable_replacements = false")
 
@@ -345,7 +349,8 @@ class Warehouse:
         new = folder / f"{number:08d}.duckdb"
         partial = new.with_suffix(".partial")
         try:
-            shutil.copyfile(self.path, partial)
+            with self.path.open("rb") as built, open_private(partial, "wb") as copy:
+                shutil.copyfileobj(built, copy, 2**20)
             partial.replace(new)
             link.parent.mkdir(parents=True, exist_ok=True)
             temporary = link.with_name(f".{link.name}.{os.getpid()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -308,3 +309,127 @@ def test_what_could_not_be_written_is_counted_kept_and_tried_once_more(path: Pat
     store.close()
     assert con.execute("select count(*) from answers").fetchone() == (8,)
     con.close()
+
+
+# --- is it whole? ------------------------------------------------------------------------------------------------
+
+
+def test_no_flipped_bit_of_a_small_store_changes_or_hides_an_answer_unnoticed(path: Path) -> None:
+    """Of 150 flips, five hid answers (which would have been paid again), and one changed one."""
+    asked = [question(f"question {i}") for i in range(400)]
+    filled(path, 400).close()
+    whole, draw = path.read_bytes(), random.Random(7)
+    with CallStore(path, read_only=True) as store:
+        before = store.lookup([call.key for call in asked])
+    refused = 0
+    for _ in range(150):
+        data = bytearray(whole)
+        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        path.write_bytes(bytes(data))
+        try:
+            with CallStore(path, read_only=True) as store:
+                assert store.lookup([call.key for call in asked]) == before
+        except StoreError:
+            refused += 1
+    assert refused > 50
+
+
+def test_an_answer_is_compared_with_its_checksum_whenever_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bclust.call_store._READ_BELOW", 0)  # as if it were large
+    filled(path, 10).close()
+    con = sqlite3.connect(path)
+    con.execute("update answers set value = 'answer 8' where id = 3")
+    con.execute("update answers set input_tokens = 9 where id = 5")
+    con.commit()
+    con.close()
+    keys = [question(f"question {i}").key for i in range(10)]
+    with CallStore(path, read_only=True) as store:
+        assert len(store.lookup(keys[4:])) == 6
+        with pytest.raises(StoreError, match=r"is damaged: the answer with the key .* is not what was stored"):
+            store.lookup(keys)
+        with pytest.raises(StoreError, match=r"is damaged: the answer 3 \(ask by a\) is not what was stored"):
+            store.check()
+
+
+def test_a_store_that_was_not_closed_cleanly_is_read_as_a_whole_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bclust.call_store._CHECK_BELOW", 0)
+    monkeypatch.setattr("bclust.call_store._READ_BELOW", 0)
+    read: list[bool] = []
+    check = CallStore.check
+    monkeypatch.setattr(CallStore, "check", lambda self, *, rows=True: read.append(rows) or check(self, rows=rows))
+    filled(path, 10).close()
+    CallStore(path).close()
+    assert read == []
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path), "a", "100000"], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    with CallStore(path):
+        assert read == [], "it is in use"
+    writer.kill()
+    writer.communicate()
+    CallStore(path).close()
+    assert read == [True]
+    CallStore(path).close()
+    assert read == [True]
+
+
+def test_a_store_of_an_earlier_version_is_used_as_it_is_and_its_new_answers_have_checksums(path: Path) -> None:
+    filled(path, 10).close()
+    con = sqlite3.connect(path)
+    for statement in ("alter table answers drop column checksum", "drop table owners", "drop table claims"):
+        con.execute(statement)
+    con.commit()
+    keys = [question(f"question {i}").key for i in range(11)]
+    with CallStore(path, read_only=True) as store:
+        assert len(store.lookup(keys)) == 10
+        assert store.check() == {"answers": 10, "errors": 0, "unchecked": 10}
+    with CallStore(path) as store:
+        assert len(store.lookup(keys)) == 10
+        store.put(question("question 10"), Answer("new"))
+        store.flush()
+        assert [row.checksum is None for row in store.lookup(keys).values()].count(True) == 10
+        assert store.check()["answers"] == 11
+
+
+def test_a_missing_table_is_noticed(path: Path) -> None:
+    filled(path, 3).close()
+    con = sqlite3.connect(path)
+    con.execute("drop table errors")
+    con.close()
+    with pytest.raises(StoreError, match="is damaged: the table errors is missing"):
+        CallStore(path, read_only=True)
+
+
+def test_what_is_in_the_way_of_opening_or_making_a_store_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for place, why in (
+        ("link", "is a link to .*nowhere, which is not there"),
+        ("file/calls.sqlite", "cannot be (made|opened): "),
+        ("loop", "is a link to"),
+        (".", "cannot be opened"),
+        ("x" * 300, "cannot be (made|opened): File name too long"),
+    ):
+        for read_only in (False, True):
+            if place == "file/calls.sqlite" and read_only:
+                continue  # there is none: it reads as an empty one
+            with pytest.raises(StoreError, match=why) as caught:
+                CallStore(tmp_path / place, read_only=read_only)
+            assert "\n" not in caught.value.message
+
+
+def test_only_its_owner_may_read_a_store_and_what_lies_beside_it(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        path = tmp_path / ".bclust" / "calls.sqlite"
+        with filled(path, 3):
+            modes = {p.name: oct(p.stat().st_mode & 0o777) for p in path.parent.iterdir()}
+            assert modes == dict.fromkeys(["calls.sqlite", "calls.sqlite-wal", "calls.sqlite-shm"], "0o600")
+        assert oct(path.parent.stat().st_mode & 0o777) == "0o700"
+        path.chmod(0o644)
+        path.parent.chmod(0o775)
+        CallStore(path).close()
+        assert [oct(p.stat().st_mode & 0o777) for p in (path, path.parent)] == ["0o640", "0o770"]
+    finally:
+        os.umask(before)
