@@ -24,15 +24,15 @@ def fault_of(answer: Answer) -> str | None:
     before anything is summed, and ``detail`` says so under ``not_stored``.
     """
     if not isinstance(answer.value, str | bytes | None):
-        return f"the answer is {_shown(answer.value)}, which is neither text nor bytes"
+        return f"the answer is {shown(answer.value)}, which is neither text nor bytes"
     for name in _TEXTS:
         if not isinstance(getattr(answer, name), str | None):
-            return f"the answer cannot be stored: its {name} is {_shown(getattr(answer, name))}, which is no text"
+            return f"the answer cannot be stored: its {name} is {shown(getattr(answer, name))}, which is no text"
     said = {name: getattr(answer, name) for name in (*_COUNTS, *_AMOUNTS)}
     kept = {name: count(said[name]) for name in _COUNTS} | {name: amount(said[name]) for name in _AMOUNTS}
     for name, number in kept.items():
         setattr(answer, name, number)
-    odd = [f"{name} {_shown(said[name])}" for name, number in kept.items() if number is None and said[name] is not None]
+    odd = [f"{name} {shown(said[name])}" for name, number in kept.items() if number is None and said[name] is not None]
     if odd:
         answer.detail = _with_note(answer.detail, odd)
     return None
@@ -64,9 +64,10 @@ def _with_note(detail: str | None, odd: list[str]) -> str | None:
     return detail
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in at most 60 characters, whatever it is."""
     try:
         text = " ".join(repr(value).split())
-    except Exception:  # noqa: BLE001 - Python refuses to write out whole numbers of very many digits
+    except Exception:  # noqa: BLE001 - Python refuses to write out whole numbers of very many digits, or nested very deeply
         return f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -94,6 +94,14 @@ def converter(function: Function) -> Callable[[list[Row | None], list[str | None
     return to_arrow
 
 
+def answer_kind(returns: str) -> str | None:
+    """What the answers of a function of this type are in the store: "text", "bytes", "vector", or None where it has not one."""
+    fields = struct_fields(returns) or [("answer", returns)]
+    types = [type_ for name, type_ in fields if name != "error" and name not in _FILLED]
+    kinds = {"VARCHAR": "text", "JSON": "text", "BLOB": "bytes", "FLOAT[]": "vector"}
+    return kinds.get(types[0]) if len(types) == 1 else None
+
+
 def _answer_converter(function: str, type_: str) -> Callable[[Sequence[Any]], pa.Array]:
     import pyarrow as pa
 

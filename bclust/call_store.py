@@ -422,13 +422,20 @@ class CallStore:
 
     # --- sharing -----------------------------------------------------------------------------------------------
 
-    def export(self, path: Path, functions: Sequence[str] | None = None) -> dict[str, int]:
-        """Write answers and errors to ``path`` (.jsonl or .parquet), losslessly. Returns how many of each."""
+    def export(self, path: Path, functions: Sequence[str] | None = None, *, force: bool = False) -> dict[str, int]:
+        """Write answers and errors to ``path`` (.jsonl or .parquet), losslessly. Returns how many of each.
+
+        Raises:
+            StoreError: ``path`` exists (unless ``force``), or cannot be written; then it is as it was.
+        """
         self.flush()
+        with contextlib.suppress(OSError):  # one of them is not there
+            if path.samefile(self.path):
+                raise StoreError(f"{path} is the call store itself", hint="name another file")
         counts = {"answers": 0, "errors": 0}
 
         def records() -> Iterator[dict[str, Any]]:
-            with self._connection() as con:
+            with self.reading() as con:
                 for kind, columns in (("answers", ANSWER_COLUMNS), ("errors", ERROR_COLUMNS)):
                     for row in con.execute(f"select {', '.join(columns)} from {kind} order by id"):
                         record = dict(zip(columns, row, strict=True))
@@ -436,14 +443,16 @@ class CallStore:
                             counts[kind] += 1
                             yield {"kind": kind.removesuffix("s"), **record}
 
-        write_records(path, () if self._empty else records())
+        write_records(path, () if self._empty else records(), force=force)
         return counts
 
-    def import_(self, path: Path) -> dict[str, int]:
+    def import_(self, path: Path, kinds: Callable[[str], str | None] = lambda _: None) -> dict[str, int]:
         """Add the records of an export. Returns answers and errors added, and how many answers were known already.
 
+        ``kinds`` says what the answers of a function are, where that is known: "text", "bytes" or "vector".
+
         Raises:
-            StoreError: the file cannot be read, with the line where it is broken; then nothing was added.
+            StoreError: a record is not one, with its line and the reason; then nothing was added.
         """
         counts = {"answers": 0, "known": 0, "errors": 0}
         if self.read_only:
@@ -451,7 +460,7 @@ class CallStore:
         with self._connection() as con, _transaction(con, self):
             _add_checksums(con)
             known_errors = {tuple(row) for row in con.execute("select key, failed_at from errors")}
-            for record in read_records(path):
+            for record in read_records(path, kinds):
                 key = call_key(record["function"], record["version"], record["payload"])
                 if record["kind"] == "answer":
                     values = [record[c] for c in ANSWER_COLUMNS]

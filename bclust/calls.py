@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bclust.call_batch_records import BatchRecords
 from bclust.call_batches import BatchRun
 from bclust.call_claims import Claims, Supply
-from bclust.call_columns import Row, converter, null_rows, values, without_collection
+from bclust.call_columns import Row, answer_kind, converter, null_rows, values, without_collection
 from bclust.call_lanes import LaneRun, Progress
 from bclust.call_limits import Budget
 from bclust.call_store import Call, CallStore, Stored, key_prefix
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bclust.ray_executor import RayExecutor
     from bclust.registry import Function
 
-__all__ = ["BatchRecords", "Budget", "CallDesk", "CallStore", "LaneEstimate", "Progress", "Summary"]
+__all__ = ["BatchRecords", "Budget", "CallDesk", "CallStore", "LaneEstimate", "Progress", "Summary", "answer_kind"]
 
 _ANSWERED_AT = Stored._fields.index("answered_at")
 _TICK = 0.1  # seconds between two looks at the stop flag, and between two events

@@ -93,6 +93,7 @@ def forget_batch(
 @calls_app.command(name="export")
 def export_calls(
     path: Annotated[Path, typer.Argument(help="FILE.jsonl or FILE.parquet")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     target: Target = None,
     project_dir: ProjectDir = HERE,
 ) -> None:
@@ -101,7 +102,7 @@ def export_calls(
     from bclust.console import print_text
 
     store = CallStore(read_manifest(project_dir, target, None).config.store_path, read_only=True)
-    written = store.export(path)
+    written = store.export(path, force=force)
     print_text(f"{written['answers']:,} answers, {written['errors']:,} errors -> {path}")
     store.close()
 
@@ -113,12 +114,13 @@ def import_calls(
     project_dir: ProjectDir = HERE,
 ) -> None:
     """Add answers from a file; those already stored stay as they are."""
-    from bclust.calls import CallStore
+    from bclust.calls import CallStore, answer_kind
     from bclust.console import print_text
 
     if not path.is_file():
         raise UsageError(f"no file {path}")
-    store = CallStore(read_manifest(project_dir, target, None).config.store_path)
-    added = store.import_(path)
+    manifest = read_manifest(project_dir, target, None)
+    functions = {name: f.signature.returns for name, f in manifest.functions.items() if f.kind == "call" and f.signature}
+    with CallStore(manifest.config.store_path) as store:
+        added = store.import_(path, lambda name: answer_kind(functions[name]) if name in functions else None)
     print_text(f"{added['answers']:,} answers and {added['errors']:,} errors added, {added['known']:,} were known already")
-    store.close()
