@@ -395,16 +395,15 @@ def debug(target: Target = None, project_dir: ProjectDir = HERE) -> None:
 
 @app.command()
 def clean(project_dir: ProjectDir = HERE) -> None:
-    """Delete target/ and the links to what was published there. The call store stays."""
-    import shutil
-
+    """Delete target/ and the links to what was published there, unless a build is running. The call store stays."""
     from bclust.config import find_root
     from bclust.console import print_text
+    from bclust.warehouse import delete_working_files
 
     root = find_root(project_dir)
     folder = (root / "target").resolve()
-    for link in root.glob("*.duckdb"):
-        if link.is_symlink() and folder in link.resolve().parents:
-            link.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
+    links = [link for link in root.glob("*.duckdb") if link.is_symlink() and folder in link.resolve().parents]
+    delete_working_files(root / "target")
+    for link in links:
+        link.unlink(missing_ok=True)
     print_text("target/ is deleted; stored answers are kept, so a build will not pay for them again")

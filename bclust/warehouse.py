@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 import duckdb
 
@@ -388,17 +388,7 @@ def export(warehouse: Warehouse, sql: str, path: Path, format_: Literal["csv", "
 @contextlib.contextmanager
 def build_lock(path: Path) -> Iterator[None]:
     """Only one build at a time: the second learns who holds the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise WarehouseError(
-                f"{path.parent.name}: another build is running ({holder})",
-                hint="wait for it, or read what is published: bclust sql, bclust report",
-            ) from error
+    with _locked(path) as file:
         file.truncate(0)
         file.write(f"PID {os.getpid()}")
         file.flush()
@@ -406,6 +396,75 @@ def build_lock(path: Path) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+def _locked(path: Path) -> IO[str]:
+    """The lock file ``target/NAME/build.lock``, locked; not while target/ is being deleted.
+
+    Raises:
+        WarehouseError: another process has locked it.
+        OSError: it cannot be made.
+    """
+    while True:
+        with _guarded(path.parent.parent, fcntl.LOCK_SH) as there:
+            if not there:
+                continue
+            path.parent.mkdir(exist_ok=True)
+            file = path.open("a+", encoding="utf-8")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                with file:
+                    file.seek(0)
+                    holder = file.read().strip() or "another process"
+                raise WarehouseError(
+                    f"{path.parent.name}: another build is running ({holder})",
+                    hint="wait for it, or read what is published: bclust sql, bclust report",
+                ) from error
+            return file
+
+
+@contextlib.contextmanager
+def _guarded(folder: Path, how: int) -> Iterator[bool]:
+    """Keep a folder from being deleted (LOCK_SH), or others from building in it (LOCK_EX); False where it is not there now."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        number = os.open(folder, os.O_RDONLY)
+    except (FileExistsError, FileNotFoundError):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise  # a file is in its place
+        yield False
+        return
+    try:
+        fcntl.flock(number, how)
+        yield folder.is_dir() and os.path.samestat(os.fstat(number), folder.stat())
+    finally:
+        os.close(number)
+
+
+def delete_working_files(folder: Path) -> None:
+    """Delete target/, with the files of all targets, unless a build is running in one of them: then nothing is deleted.
+
+    Raises:
+        WarehouseError: a build is running; says which.
+        OSError: something cannot be deleted.
+    """
+    if not folder.is_dir():
+        return
+    with _guarded(folder, fcntl.LOCK_EX) as there:
+        for lock in sorted(folder.glob("*/*.lock")) if there else ():
+            if holder := lock_holder(lock):
+                raise WarehouseError(
+                    f"{lock.parent.name}: another build is running ({holder}); nothing was deleted",
+                    hint="wait for it, or stop it",
+                )
+        for entry in [*folder.iterdir()] if there else ():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        if there and not folder.is_symlink():
+            folder.rmdir()
 
 
 def lock_holder(path: Path) -> str | None:
