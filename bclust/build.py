@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bclust.calls import Budget, LaneName, Progress
+from bclust.calls import Budget, CallDesk, LaneName, Progress
 from bclust.data_tests import compile_test
 from bclust.errors import BclustError, BudgetError, Interrupted, Location, ProjectError, WarehouseError
 from bclust.growth import Decision, How, Ledger, earlier
@@ -38,7 +38,6 @@ from bclust.warehouse import quote
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from bclust.call_bounds import BoundedDesk
     from bclust.manifest import Manifest
     from bclust.selector import Selection
     from bclust.session import Session
@@ -134,7 +133,7 @@ class Build:
         if plan.exceeds(self.manifest.config.calls.confirm_over_usd):
             self.unasked.clear()
 
-    def _ask_about_more(self, node: Node, desk: BoundedDesk) -> None:
+    def _ask_about_more(self, node: Node, desk: CallDesk) -> None:
         """Have calls confirmed that were not announced, since what they ask was not known."""
         announced, missing = self.announced.get(node.name, Counter()), desk.misses
         if any(n > announced[lane] for lane, n in missing.items()):

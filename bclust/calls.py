@@ -47,9 +47,10 @@ LaneName = tuple[str, str]  # function, lane
 
 
 class LaneEstimate(NamedTuple):
-    """What one lane of one function will be asked. ``cost_usd`` is None where the price is unknown.
+    """What one lane of one function will be asked: what that is likely to cost, and at most, as ``--max-cost`` reserves it.
 
-    ``waiting`` questions are in open batches: not answered yet, and not to be paid again.
+    Costs are in US dollars, and None where the price is unknown. ``waiting`` questions are in open batches: not answered yet, and
+    not to be paid again.
     """
 
     function: str
@@ -60,6 +61,7 @@ class LaneEstimate(NamedTuple):
     output_tokens: int
     cost_usd: float | None
     waiting: int = 0
+    most_usd: float | None = 0.0
 
 
 @dataclass
@@ -240,13 +242,13 @@ class CallDesk:
             tokens_in = sum(e.input_tokens for e in estimates)
             tokens_out = sum(e.output_tokens for e in estimates)
             costs = [e.cost_usd for e in estimates if e.cost_usd is not None]
-            cost = sum(costs) if len(costs) == len(estimates) else None
+            cost = most = sum(costs) if len(costs) == len(estimates) else None
             if name in means and tokens_out:
                 tokens_out = min(tokens_out, round(means[name] * len(payloads)))
             price = getattr(lane, "price", None)
             if price is not None:
                 cost = price(tokens_in, tokens_out)
-            rows.append(LaneEstimate(*name, len(payloads), stored[name], tokens_in, tokens_out, cost, len(waiting)))
+            rows.append(LaneEstimate(*name, len(payloads), stored[name], tokens_in, tokens_out, cost, len(waiting), most))
         return rows
 
     # --- build -------------------------------------------------------------------------------------------------

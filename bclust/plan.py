@@ -20,7 +20,7 @@ from bclust.warehouse import Warehouse, quote
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from bclust.call_bounds import BoundedDesk
+    from bclust.calls import CallDesk
     from bclust.manifest import Manifest
     from bclust.selector import Selection
     from bclust.session import Session
@@ -281,9 +281,8 @@ class Rehearsal:
         return [row[0] for row in self.warehouse.execute(f"select note from {new_name(node)} where note is not null")]
 
 
-def estimated(desk: BoundedDesk) -> tuple[CallCount, ...]:
+def estimated(desk: CallDesk) -> tuple[CallCount, ...]:
     """What the calls that are missing at a desk will need, and those that are stored."""
-    most = desk.most_usd()
     return tuple(
         CallCount(
             e.function,
@@ -293,7 +292,7 @@ def estimated(desk: BoundedDesk) -> tuple[CallCount, ...]:
             tokens=e.input_tokens + e.output_tokens,
             cost_usd=e.cost_usd,
             waiting=e.waiting,
-            most_usd=most.get((e.function, e.lane), 0.0),
+            most_usd=e.most_usd,
         )
         for e in desk.estimate()
     )

@@ -8,8 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from bclust.arrow_functions import arrow_function
-from bclust.call_bounds import BoundedDesk
-from bclust.calls import CallStore
+from bclust.calls import CallDesk, CallStore
 from bclust.config import plain
 from bclust.functions import Context
 from bclust.nodes import SEED
@@ -62,10 +61,10 @@ class Session:
         self._register()
         self.warehouse.set_variables(manifest.config.vars)
 
-    def new_desk(self) -> BoundedDesk:
+    def new_desk(self) -> CallDesk:
         """A desk with no counts yet; what SQL calls from now on goes through it."""
         since = {f: begun for f, (begun, _) in self._refreshes.items()} or self.refresh
-        self.desk = BoundedDesk(self.store, self.context, offline=self.offline, refresh=since, executor=self.executor)
+        self.desk = CallDesk(self.store, self.context, offline=self.offline, refresh=since, executor=self.executor)
         self._look_ups: dict[str, Callable[..., Any]] = {}
         return self.desk
 
