@@ -65,6 +65,7 @@ pragma user_version = {_FORMAT};
 """
 _PUT_ANSWER = f"""insert or ignore into answers (key, {", ".join(ANSWER_COLUMNS)}, checksum)
     values (?{", ?" * (len(ANSWER_COLUMNS) + 1)})"""
+_VALUES = {str, bytes, type(None)}
 _TABLES = {"answers", "superseded", "errors"}
 _WHOLE = f"select id, key, {', '.join(ANSWER_COLUMNS)}, checksum from answers order by id"
 _PUT_ERROR = f"insert into errors (key, {', '.join(ERROR_COLUMNS)}) values (?{', ?' * len(ERROR_COLUMNS)})"
@@ -196,14 +197,24 @@ class CallStore:
             columns = ", ".join(self._columns)
             for some, holes in _in_lists(keys):
                 rows = self._rows(f"select {columns} from answers where key in ({holes})", some)
-                for row in rows:
-                    value, checksum = row[1], row[-1]
-                    if checksum is None and isinstance(value, str | bytes | None):
-                        continue  # stored by an earlier version
-                    if not isinstance(value, str | bytes | None) or checksum & 0xFFFF_FFFF != crc32(_bytes(value)):
-                        raise self._damaged(f"the answer with the key {row[0].hex()} is not what was stored")
+                if rows:
+                    self._check_values(rows)
                 found.update(zip([row[0] for row in rows], rows, strict=True))
         return found
+
+    def _check_values(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Raises StoreError when a value is not the one that was stored (quickly, where all are text or all bytes)."""
+        columns = list(zip(*rows, strict=True))
+        values, checksums = columns[1], columns[-1]
+        kinds = set(map(type, values))
+        if kinds in ({str}, {bytes}) and None not in checksums:
+            found = map(crc32, map(str.encode, values) if kinds == {str} else values)
+            if [*found] == [checksum & 0xFFFF_FFFF for checksum in checksums]:
+                return
+        for row, value, checksum in zip(rows, values, checksums, strict=True):
+            fits = checksum is None or checksum & 0xFFFF_FFFF == crc32(_bytes(value)) if type(value) in _VALUES else False
+            if not fits:  # an answer of an earlier version has no checksum
+                raise self._damaged(f"the answer with the key {row[0].hex()} is not what was stored")
 
     def errors(self, keys: Sequence[bytes]) -> dict[bytes, str]:
         """The latest recorded error of each of these keys that has one."""

@@ -437,7 +437,11 @@ def _guarded(folder: Path, how: int) -> Iterator[bool]:
         return
     try:
         fcntl.flock(number, how)
-        yield folder.is_dir() and os.path.samestat(os.fstat(number), folder.stat())
+        try:
+            there = os.path.samestat(os.fstat(number), folder.stat())
+        except FileNotFoundError:
+            there = False
+        yield there
     finally:
         os.close(number)
 
