@@ -69,10 +69,9 @@ class Session:
         return self.desk
 
     def resumed(self) -> list[str]:
-        """Which refreshes go on that were cut off, in words."""
+        """Which refreshes go on that were begun before, in words."""
         return [
-            f"asking {function} again goes on where it was cut off: {kept:,} answers since "
-            f"{dt.datetime.fromtimestamp(begun / 1e6, dt.UTC):%Y-%m-%d %H:%M} UTC are kept"
+            f"asking {function} again was begun at {_when(begun)} and goes on: {kept:,} answers since then are kept"
             for function, (begun, kept) in self._refreshes.items()
             if kept
         ]
@@ -121,6 +120,10 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _when(microseconds: int) -> str:
+    return f"{dt.datetime.fromtimestamp(microseconds / 1e6, dt.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _executor(manifest: Manifest, context: Context) -> RayExecutor | None:

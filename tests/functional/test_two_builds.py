@@ -77,7 +77,7 @@ def test_a_kill_while_asking_again_takes_no_answer_out_of_use_and_the_same_comma
     assert 0 < kept < 48
     assert "0 new calls, 48 stored" in study.run("plan", "-f", "-s", "responses", *FEW).stdout
     said = study.build("-s", "responses", "--refresh-calls", "llm", *FEW)
-    assert f"asking llm again goes on where it was cut off: {kept} answers since" in said
+    assert f"UTC and goes on: {kept} answers since then are kept" in said
     assert f"calls {48 - kept} new, {kept} cached, 0 failed" in said
     said = study.build("-s", "responses", "--refresh-calls", "llm", *FEW)
     assert "calls 48 new, 0 cached, 0 failed" in said

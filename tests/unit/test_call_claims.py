@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bclust import call_claims
-from bclust.call_batch_records import BatchRecords
+from bclust.call_batch_records import BatchRecords, OpenBatch
 from bclust.call_lanes import Progress
 from bclust.call_owners import Process, is_gone, this_process
 from bclust.call_store import Call, CallStore, call_key
@@ -245,18 +245,23 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 def test_a_question_that_goes_into_a_batch_after_a_direct_build_began_is_not_asked_directly(study: Study) -> None:
-    with Loopback(Behavior(batch_s=0.3)) as server:
-        desk, answers = study.desk(study.row(server, mode="direct"), questions(6))
+    with Loopback(Behavior(latency_ms=(30, 30))) as server:
+        row = study.row(server, mode="direct", max_concurrency=2)
+        desk, answers = study.desk(row, questions(90))
         with CallStore(study.folder / "calls.sqlite") as store:
-            payloads = dict(next(iter(desk._misses.values())))
-            calls = [Call(key, "llm", 1, "x", payload) for key, payload in payloads.items()][:4]
             records = BatchRecords(store)
-            opened = records.prepare(calls, "")
-            first = desk.answer(on_event=lambda _: None, stop=threading.Event())
-            assert (first.answered, first.remaining) == (2, 4)
-            records.close(opened, "unsent")
+            calls = [Call(key, "llm", 1, "x", payload) for misses in desk._misses.values() for key, payload in misses.items()]
+            opened: list[OpenBatch] = []
+
+            def show(_: Progress) -> None:
+                if server.counts.requests and not opened:
+                    opened.append(records.prepare(calls[-4:], ""))
+
+            first = desk.answer(on_event=show, stop=threading.Event())
+            assert (first.answered, first.remaining) == (86, 4)
+            records.close(opened[0], "unsent")
         assert desk.answer(on_event=lambda _: None, stop=threading.Event()).answered == 4
-        assert server.counts.answered.total() == 6
+        assert server.counts.answered.total() == 90
         assert None not in [a["text"] for a in answers()]
 
 
