@@ -593,7 +593,7 @@ class CallStore:
 
     def _damaged(self, why: str) -> StoreError:
         return StoreError(
-            f"the call store {self.path} is damaged: {why}",
+            f"the call store {self.path} is damaged: {' '.join(why.replace('*** in database main ***', '').split())}",
             hint=f"nothing was changed. Restore a copy, or rescue what can be read (sqlite3 {self.path.name} .recover) "
             "and keep it: the answers in it were paid for",
         )
