@@ -314,10 +314,9 @@ MISTAKES: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("all others are sure", "            coalesce(value, 0) * answered,\n", "            coalesce(value, 0),\n"),
         (
             "statements of either key may be yes-saying",
-            "case when y.\"table\" = 'approval_differences' then y.no_keyed end",
+            "case when \"table\" = 'approval_differences' then matching_answer end",
             "null",
         ),
-        ("two ways to ask may be yes-saying", "(where yes_means = 'object')", "(where yes_means = 'none')"),
         ("all prompts go the same way", "(where sign(p.difference) = sign(t.difference))", "(where true)"),
         ("a wording holds whichever way it differs", " and sign(w.difference) = sign(t.difference)", ""),
         (
