@@ -129,7 +129,7 @@ class Build:
         self.unasked += [node for node in nodes if node.calls]
         plan = Plan(tuple(self.unasked))
         if plan.new and not self.confirm(plan):
-            raise BudgetError(f"not confirmed; {otherwise}", hint="say yes with -y, or limit it: --max-cost USD, --max-calls N")
+            raise BudgetError(f"not confirmed; {otherwise}", hint=_how_to_confirm(plan))
         if plan.exceeds(self.manifest.config.calls.confirm_over_usd):
             self.unasked.clear()
 
@@ -292,6 +292,8 @@ class Build:
             summary = desk.answer(on_event=lambda p: self.emit(Calling(node.name, p)), stop=self.session.stop, budget=self.budget)
             made += summary.lanes
             self.spent = _call_counts(made, desk.cached_by_lane)
+            for (_, lane), (tries, usd) in summary.doubtful.items():
+                self.emit(Note(_may_have_been_charged(lane, tries, usd), "warn"))
             for (_, lane), messages in summary.errors.items():
                 self.failures += [f"{lane}: {text} ({n}x)" for text, n in messages.items()]
             if summary.interrupted:
@@ -396,8 +398,23 @@ class Build:
         )
 
 
+def _how_to_confirm(plan: Plan) -> str:
+    """What to do where nobody can be asked. A limit in US dollars needs prices."""
+    unpriced = sorted({c.lane for c in plan.calls if c.new and c.most_usd is None})
+    if not unpriced:
+        return "say yes with -y, or limit it: --max-cost USD"
+    keys = "usd_per_mtok_in and usd_per_mtok_out"
+    return f"say yes with -y, or write the prices of {', '.join(unpriced)} into bclust.yml: {keys} (0 on a server of your own)"
+
+
 def _left_waiting(questions: int) -> str:
     return f", and {questions:,} questions wait in open batches: nothing is asked twice" if questions else ""
+
+
+def _may_have_been_charged(lane: str, tries: int, usd: float | None) -> str:
+    most = "; its price is not known" if usd is None else f", at most {usd:,.2g} USD more than is said below"
+    how = "try" if tries == 1 else "tries"
+    return f"{lane}: {tries:,} {how} brought no answer that can be read, and may have been charged{most}"
 
 
 def _call_counts(made: Sequence[Progress], cached: Mapping[tuple[str, str], int]) -> tuple[CallCount, ...]:
@@ -410,7 +427,7 @@ def _call_counts(made: Sequence[Progress], cached: Mapping[tuple[str, str], int]
             new=before.new + p.done,
             failed=before.failed + p.failed,
             tokens=before.tokens + p.tokens,
-            cost_usd=(before.cost_usd or 0.0) + p.cost_usd,
+            cost_usd=None if before.cost_usd is None or p.cost_usd is None else before.cost_usd + p.cost_usd,
         )
     return tuple(counts[name] for name in sorted(counts))
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bclust.functions import Answer
 
-_TEXTS = ("finish_reason", "detail")
 _COUNTS = ("input_tokens", "output_tokens")
 _AMOUNTS = ("cost_usd", "latency_ms")
 _LARGEST = 2**63 - 1  # what SQLite and DuckDB hold
@@ -20,19 +19,20 @@ _LARGEST = 2**63 - 1  # what SQLite and DuckDB hold
 def fault_of(answer: Answer) -> str | None:
     """Why an answer cannot be kept, in a sentence; None for one that can.
 
-    Numbers that cannot be (negative, infinite, no numbers at all) are no reason to lose what was paid for: they become unknown,
-    before anything is summed, and ``detail`` says so under ``not_stored``.
+    Numbers that cannot be (negative, infinite, no numbers at all), and a reason to finish that is no text, are no reason to lose
+    what was paid for: they become unknown, before anything is summed, and ``detail`` says so under ``not_stored``.
     """
     if not isinstance(answer.value, str | bytes | None):
         return f"the answer is {shown(answer.value)}, which is neither text nor bytes"
-    for name in _TEXTS:
-        if not isinstance(getattr(answer, name), str | None):
-            return f"the answer cannot be stored: its {name} is {shown(getattr(answer, name))}, which is no text"
+    if not isinstance(answer.detail, str | None):
+        return f"the answer cannot be stored: its detail is {shown(answer.detail)}, which is no text"
     said = {name: getattr(answer, name) for name in (*_COUNTS, *_AMOUNTS)}
-    kept = {name: count(said[name]) for name in _COUNTS} | {name: amount(said[name]) for name in _AMOUNTS}
+    kept: dict[str, Any] = {name: count(said[name]) for name in _COUNTS} | {name: amount(said[name]) for name in _AMOUNTS}
     for name, number in kept.items():
         setattr(answer, name, number)
-    odd = [f"{name} {shown(said[name])}" for name, number in kept.items() if number is None and said[name] is not None]
+    said["finish_reason"] = answer.finish_reason
+    kept["finish_reason"] = answer.finish_reason = answer.finish_reason if isinstance(answer.finish_reason, str) else None
+    odd = [f"{name} {shown(said[name])}" for name, value in kept.items() if value is None and said[name] is not None]
     if odd:
         answer.detail = _with_note(answer.detail, odd)
     return None

@@ -71,6 +71,9 @@ class BatchRun:
     retries: int = 0
     tokens: int = 0
     cost: float = 0.0
+    unpriced: int = 0
+    doubtful: int = 0
+    doubtful_usd: float | None = 0.0
     seconds: float = 0.0
     fatal: str | None = None
     exhausted: bool = False
@@ -422,6 +425,7 @@ class BatchRun:
                 fault = fault_of(result)
                 cost = result.cost_usd
                 spent += self._bound(call) if cost is None and self._needs_bound else cost or 0.0
+                self.unpriced += cost is None and not self._needs_bound
                 self.tokens += (result.input_tokens or 0) + (result.output_tokens or 0)
                 if fault is not None:
                     self._give_up(call, fault, 1)
@@ -487,7 +491,8 @@ class BatchRun:
         batches, questions = self.waiting
         there = sum(self._there.get(number, 0) for number in list(self._open))
         return Progress(
-            self.function, self.name, self.done, self._total, self.failed, self.retries, 0.0, None, self.tokens, self.cost,
+            self.function, self.name, self.done, self._total, self.failed, self.retries, 0.0, None, self.tokens,
+            None if self.unpriced else self.cost,
             batches, batches, questions, there, self._note,
         )  # fmt: skip
 

@@ -7,6 +7,8 @@ here knows what is asked.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import datetime as dt
 import functools
 import heapq
 import itertools
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from bclust.functions import Lane
 
 _LONGEST_WAIT = 60.0  # seconds between two tries, where the server names no time
+_LONGEST_PAUSE = 15.0  # and between two looks whether a server is there again
+_TOO_SHORT_TO_SAY = 1.0  # seconds of waiting
 _THROTTLE_PATIENCE = 10  # a server that asks to slow down gets this many times the tries of one that fails
 _RATE_WINDOW = 10.0  # seconds over which the speed shown is taken
 
@@ -37,8 +41,9 @@ _RATE_WINDOW = 10.0  # seconds over which the speed shown is taken
 class Progress:
     """Where a lane stands. ``done`` counts stored answers, ``eta_s`` is None while the speed is unknown.
 
-    Of a lane that is asked in batches: the batches that are open, the questions in them, and how many of those the server has
-    answered; ``note`` says what it waits for besides. ``asked_elsewhere`` says which answers another build is waited for.
+    ``cost_usd`` is None where the price of some answer is unknown. Of a lane that is asked in batches: the batches that are open,
+    the questions in them, and how many of those the server has answered; ``note`` says what it waits for besides.
+    ``asked_elsewhere`` says which answers another build is waited for.
     """
 
     function: str
@@ -50,7 +55,7 @@ class Progress:
     per_second: float
     eta_s: float | None
     tokens: int
-    cost_usd: float
+    cost_usd: float | None
     in_flight: int
     open_batches: int = 0
     questions_there: int = 0
@@ -67,6 +72,8 @@ class _Batch:
     tries: int = 0
     throttles: int = 0
     tokens: int = 0
+    garbled: int = 0
+    began_after: int = 0  # answers of the lane when the last try began
 
 
 @dataclass
@@ -93,6 +100,9 @@ class LaneRun:
     retries: int = 0
     tokens: int = 0
     cost: float = 0.0
+    unpriced: int = 0  # answers whose price nobody knows
+    doubtful: int = 0  # tries that may have been charged for nothing
+    doubtful_usd: float | None = 0.0  # and what they cost at most; None: unknown
     in_flight: int = 0
     seconds: float = 0.0
     fatal: str | None = None
@@ -117,6 +127,10 @@ class LaneRun:
         self._samples: deque[tuple[float, int]] = deque()
         self._needs_bound = self.budget.max_cost is not None
         self._halted = False
+        self._answers = 0
+        self._silent_since: float | None = None  # since when a server that is away, or asks to wait, has answered nothing
+        self._outages = 0  # times in a row that nobody was there
+        self._reason = ""  # why the lane waits
         self._finished = asyncio.Event()
 
     async def run(self) -> None:
@@ -205,8 +219,8 @@ class LaneRun:
             if room < 1:
                 self._queue.appendleft(batch)
                 return False
-            self._queue.appendleft(_Batch(batch.calls[room:], batch.tries, batch.throttles))
-            batch = _Batch(batch.calls[:room], batch.tries, batch.throttles)
+            self._queue.appendleft(dataclasses.replace(batch, calls=batch.calls[room:]))
+            batch = dataclasses.replace(batch, calls=batch.calls[:room])
         reserved = sum(costs[:room])
         self.budget.begin(room, reserved)
         self._pace(now, batch)
@@ -247,6 +261,7 @@ class LaneRun:
     async def _one(self, batch: _Batch, depth: int, epoch: int, reserved: float) -> None:
         started = self._loop.time()
         batch.tries += 1
+        batch.began_after = self._answers
         try:
             async with asyncio.timeout(self._limits.timeout_s):
                 results = await self.lane.answer([call.payload for call in batch.calls])
@@ -254,16 +269,28 @@ class LaneRun:
                 raise CallError(f"{len(results)} answers to {len(batch.calls)} questions")
         except TimeoutError:
             self._concurrency.throttled(depth, epoch)
-            self._missed(batch, CallError(f"no answer within {self._limits.timeout_s:g} s", retry=True), depth, epoch)
+            missed = CallError(f"no answer within {self._limits.timeout_s:g} s", retry=True, charged=True)
         except CallError as error:
-            self._missed(batch, error, depth, epoch)
+            missed = error
         except Exception as error:  # noqa: BLE001 - a fault in a provider costs its rows, not the build
-            self._missed(batch, CallError(f"{type(error).__name__}: {error}"), depth, epoch)
+            missed = CallError(f"{type(error).__name__}: {error}", charged=True)
         else:
             self._concurrency.succeeded(epoch)
+            self._answers += 1
+            self._silent_since, self._outages, self._reason = None, 0, ""
             self.budget.end(reserved, self._received(batch, results, (self._loop.time() - started) * 1000))
             return
-        self.budget.end(reserved, 0.0)
+        if missed.charged:
+            self._doubt(batch.calls)
+        self.budget.end(reserved, reserved if missed.charged else 0.0)
+        self._missed(batch, missed, depth, epoch)
+
+    def _doubt(self, calls: Sequence[Call]) -> None:
+        """These may have been charged, and nobody knows: what they cost at most is said, and stays reserved."""
+        self.doubtful += len(calls)
+        for call in calls:
+            most = self.lane.estimate(call.payload).cost_usd
+            self.doubtful_usd = None if most is None or self.doubtful_usd is None else self.doubtful_usd + most
 
     def _received(self, batch: _Batch, results: Sequence[Answer | CallError], latency_ms: float) -> float:
         """Keep the answers, try again what may pass; returns their cost."""
@@ -277,6 +304,7 @@ class LaneRun:
                     result.latency_ms = latency_ms
                 cost = result.cost_usd
                 spent += self._bound(call) if cost is None and self._needs_bound else cost or 0.0
+                self.unpriced += cost is None and not self._needs_bound
                 self.tokens += (result.input_tokens or 0) + (result.output_tokens or 0)
                 if fault is not None:
                     self._give_up(call, fault, batch.tries)
@@ -285,7 +313,11 @@ class LaneRun:
                     self.store(call, result, self._stored, functools.partial(self._unstorable, call))
                 except StoreError as error:  # the others of this batch are handed over, too: they may yet be written
                     unwritten = error
-            elif result.retry and batch.tries <= self._limits.max_retries:
+                continue
+            if result.charged:
+                self._doubt([call])
+                spent += self._bound(call) if self._needs_bound else 0.0
+            if result.retry and batch.tries <= (1 if result.garbled else self._limits.max_retries):
                 again.append(call)
             else:
                 self._give_up(call, result.message, batch.tries)
@@ -313,6 +345,9 @@ class LaneRun:
             batch.tries -= 1
             self._queue.appendleft(batch)
             return
+        batch.garbled += error.garbled
+        if self._is_waited_for(batch, error):
+            return
         if error.throttled:
             batch.throttles += 1
             if not self._concurrency.throttled(depth, epoch) and error.after:
@@ -324,14 +359,54 @@ class LaneRun:
             tries -= batch.throttles
         if error.fatal:
             self._end_lane(batch, error.message)
-        elif error.retry and tries <= patience:
+        elif error.retry and tries <= patience and batch.garbled <= 1:
             self._try_later(batch, error.after)
-        elif len(batch.calls) > 1:
+        elif len(batch.calls) > 1 and not error.garbled:
             half = len(batch.calls) // 2
             self._queue.appendleft(_Batch(batch.calls[half:], batch.tries - 1))
             self._queue.appendleft(_Batch(batch.calls[:half], batch.tries - 1))
         else:
-            self._give_up(batch.calls[0], error.message, batch.tries)
+            for call in batch.calls:
+                self._give_up(call, error.message, batch.tries)
+
+    def _is_waited_for(self, batch: _Batch, error: CallError) -> bool:
+        """Whether all wait for a server that is gone, or no longer do, so that nothing is left to be done for this call."""
+        if not (error.away or error.throttled or error.after):
+            return False
+        self._reason = error.message
+        if self._is_too_long(batch, error):
+            return True
+        gone = error.away and self._answers > 0 and self._answers == batch.began_after
+        if gone:
+            self._wait_for_server(batch)
+        return gone
+
+    def _is_too_long(self, batch: _Batch, error: CallError) -> bool:
+        """Whether the server is waited for no longer; if so, the lane has ended."""
+        most, now = self._limits.max_wait_s, self._loop.time()
+        if error.after is not None and error.after > most:
+            asked = f"{error.message}: it asks to wait {_span(error.after)}, and max_wait_s is {_span(most)}"
+            self._end_lane(batch, f"{asked}; build again then, or raise max_wait_s")
+            return True
+        if self._silent_since is None:
+            self._silent_since = now
+        waited = now - self._silent_since
+        if waited > most:
+            self._end_lane(
+                batch, f"{error.message}: no answer for {_span(waited)}, and max_wait_s is {_span(most)}; build again later"
+            )
+        return waited > most
+
+    def _wait_for_server(self, batch: _Batch) -> None:
+        """Nobody is there who was there before: all wait, and this call has lost no try."""
+        now = self._loop.time()
+        batch.tries -= 1
+        self.retries += len(batch.calls)
+        self._queue.appendleft(batch)
+        if now >= self._paused_until:
+            self._paused_until = now + min(_LONGEST_PAUSE, self._limits.initial_sleep_s * 2**self._outages)
+            self._outages += 1
+        self._concurrency.alone()
 
     def _try_later(self, batch: _Batch, after: float | None) -> None:
         self.retries += len(batch.calls)
@@ -372,6 +447,29 @@ class LaneRun:
         left = total - settled
         return Progress(
             self.function, self.name, self.done, total, self.failed, self.retries, rate,
-            left / rate if rate else None, self.tokens, self.cost, self.in_flight,
-            asked_elsewhere=self._supply.note if self._supply else "",
+            left / rate if rate else None, self.tokens, None if self.unpriced else self.cost, self.in_flight,
+            note=self._waits(now), asked_elsewhere=self._supply.note if self._supply else "",
         )  # fmt: skip
+
+    def _waits(self, now: float) -> str:
+        """Why nothing is asked at present, and until when; nothing where something is."""
+        begins = max(self._opens(), self._later[0][0] if self._later and not self._queue else 0.0)
+        if self.in_flight or not self._reason or not (self._queue or self._later) or begins <= now + _TOO_SHORT_TO_SAY:
+            return ""
+        until = dt.datetime.now() + dt.timedelta(seconds=begins - now)  # noqa: DTZ005 - the clock on the wall
+        return f"{self._reason}; waits until {until:%H:%M:%S}"
+
+
+def _span(seconds: float) -> str:
+    """
+    >>> _span(90), _span(600), _span(86400), _span(float("inf"))
+    ('90 s', '10 min', '24 h', 'for ever')
+    """
+    if seconds == float("inf"):
+        return "for ever"
+    if seconds > 365 * 86400:
+        return f"{seconds / (365.25 * 86400):,.0f} years"
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

@@ -103,6 +103,12 @@ class Concurrency:
         self._passed, self._calm = 0, 0.0
         return fewer_will_pass
 
+    def alone(self) -> None:
+        """Nobody was there: one call at a time sees whether somebody is again, and the number grows from there."""
+        self.limit = 1.0
+        self.epoch += 1
+        self._passed, self._calm = 0, 0.0
+
     def failed(self) -> None:
         """A call failed for good. Some questions cannot be answered; after three such the others no longer wait."""
         self._failures += 1

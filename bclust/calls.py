@@ -69,7 +69,8 @@ class Summary:
     """What ``CallDesk.answer`` did. ``remaining`` calls were not made: interrupted, or beyond the budget (``exhausted``).
 
     ``waiting`` questions of these lanes are in open batches, which a later build collects. ``errors`` counts the messages of
-    failed calls per function and lane; ``fatal`` has the message that ended a lane.
+    failed calls per function and lane; ``fatal`` has the message that ended a lane; ``doubtful`` counts tries that brought no
+    answer and may have been charged, with what they cost at most in US dollars (None: unknown).
     """
 
     answered: int = 0
@@ -85,6 +86,7 @@ class Summary:
     errors: dict[LaneName, dict[str, int]] = field(default_factory=dict)
     fatal: dict[LaneName, str] = field(default_factory=dict)
     lanes: list[Progress] = field(default_factory=list)
+    doubtful: dict[LaneName, tuple[int, float | None]] = field(default_factory=dict)
 
 
 class CallDesk:
@@ -365,6 +367,8 @@ class CallDesk:
             summary.waiting += summary.lanes[-1].questions_there
             if run.messages:
                 summary.errors.setdefault(name, {}).update({self._scrubbed(m): n for m, n in run.messages.items()})
+            if run.doubtful:
+                summary.doubtful[name] = (run.doubtful, run.doubtful_usd)
             if run.fatal:
                 summary.fatal[name] = self._scrubbed(run.fatal)
         self._drop_answered()

@@ -257,7 +257,7 @@ def _rate(p: Any) -> str:
     parts.append(p.asked_elsewhere)
     if p.eta_s is not None and p.done < p.total:
         parts.append(f"{duration(p.eta_s)} left")
-    parts += [f"{p.tokens / 1e6:.2f}M tok" if p.tokens else "", money(p.cost_usd) if p.cost_usd else ""]
+    parts += [f"{p.tokens / 1e6:.2f}M tok" if p.tokens else "", "" if p.cost_usd == 0 else money(p.cost_usd)]
     parts += [f"{p.retries} retries" if p.retries else "", f"{p.failed} failed" if p.failed else ""]
     return "  ".join(part for part in parts if part)
 
@@ -266,8 +266,9 @@ def _calls(calls: Sequence[CallCount]) -> str:
     new, cached = sum(c.new for c in calls), sum(c.cached for c in calls)
     if not new and not cached:
         return ""
-    cost = sum(c.cost_usd or 0 for c in calls)
-    return f"{new:,} calls, {cached:,} stored" + (f"  {money(cost)}" if cost else "")
+    costs = [c.cost_usd for c in calls if c.new]
+    cost = None if None in costs else sum(c for c in costs if c)
+    return f"{new:,} calls, {cached:,} stored" + ("" if cost == 0 else f"  {money(cost)}")
 
 
 def _waiting(node: NodePlan) -> str:

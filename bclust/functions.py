@@ -158,6 +158,9 @@ class CallError(Exception):
     ``retry``: the same call may succeed later (429, 5xx, resets, timeouts, malformed bodies). ``after``: seconds that the
     server asked to wait. ``fatal``: no call of this lane can succeed (bad key, unknown model): stop the lane.
     ``throttled``: the server asked for fewer calls at once. ``unmade``: nobody was asked; that counts as no try.
+    ``charged``: an answer may have been made, and paid (a timeout, a reset after sending, a body that cannot be read).
+    ``garbled``: it was answered, in a way that cannot be used; the same call is made once more, not oftener. ``away``: nobody
+    is at that address at present; where somebody was before, the lane waits for it.
     """
 
     def __init__(
@@ -169,6 +172,9 @@ class CallError(Exception):
         fatal: bool = False,
         throttled: bool = False,
         unmade: bool = False,
+        charged: bool = False,
+        garbled: bool = False,
+        away: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -177,11 +183,17 @@ class CallError(Exception):
         self.fatal = fatal
         self.throttled = throttled
         self.unmade = unmade
+        self.charged = charged
+        self.garbled = garbled
+        self.away = away
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How a lane may be used; the runner keeps to it. ``first_alone``: one call tries whether the lane works at all."""
+    """How a lane may be used; the runner keeps to it. ``first_alone``: one call tries whether the lane works at all.
+
+    ``max_wait_s``: a server that is away, or that asks to wait, is waited for so long in all; then its lane ends.
+    """
 
     max_concurrency: int = 8
     batch_size: int = 1
@@ -190,6 +202,7 @@ class Limits:
     timeout_s: float | None = 60.0
     max_retries: int = 6
     initial_sleep_s: float = 0.25  # before the second try where the server names no time; doubles from then on
+    max_wait_s: float = 600.0
     sort_by_length: bool = False
     first_alone: bool = True
 

@@ -649,6 +649,7 @@ def call_totals(warehouse: Warehouse) -> str:
     parts = [
         f"""
             select '{table}' as step, llm_id, count(*) as calls, count(error) as failed, {sums},
+                count_if(cost_usd is null and error is null) as unpriced,
                 {quantiles}
             from {table}
             group by llm_id

@@ -10,6 +10,10 @@ import difflib
 import html
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import SupportsFloat
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~^&=])")
 
@@ -79,6 +83,18 @@ def percent(value: float | None, digits: int = 0) -> str:
     '26 %'
     """
     return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def dollars(usd: SupportsFloat | None, unpriced: object) -> str:
+    """What was paid; a price that nobody knows is said, never taken for nothing.
+
+    >>> dollars(1.5, 0), dollars(1.5, 3), dollars(0.0, 3), dollars(None, 3)
+    ('$1.50', '$1.50 and unknown', 'unknown', 'unknown')
+    """
+    known = f"${float(usd or 0):,.2f}"
+    if unpriced:
+        return f"{known} and unknown" if usd else "unknown"
+    return known
 
 
 def interval(rate: float | None, low: float | None, high: float | None, digits: int = 0) -> str:

@@ -33,7 +33,7 @@ from reports._findings import HEADINGS, Finding, Findings, findings  # noqa: E40
 from reports._hierarchy import SHARE, approvals_below, cluster_rows, language_model_parts, node_names, strip_look, treemap_rows  # noqa: E402 - the path comes first
 from reports._map import Choice, coded_points  # noqa: E402 - the path comes first
 from reports._scope import Scope  # noqa: E402 - the path comes first
-from reports._texts import plain  # noqa: E402 - the path comes first
+from reports._texts import dollars, plain  # noqa: E402 - the path comes first
 from reports._tree import Tree  # noqa: E402 - the path comes first
 from reports._warehouse import Warehouse, warehouse_path  # noqa: E402 - the path comes first
 
@@ -255,8 +255,7 @@ def facts(scope: Scope) -> list[tuple[str, str]]:
     if warehouse.has("responses") or warehouse.has("approvals"):
         totals = scope.frame(q.call_totals(warehouse))
         found.append(("calls failed", f"{int(totals['failed'].sum()):,}"))
-        if totals["cost_usd"].null_count() < len(totals):
-            found.append(("cost", f"${totals['cost_usd'].sum():,.2f}"))
+        found.append(("cost", dollars(totals["cost_usd"].sum(), totals["unpriced"].sum())))
     found.append(("published", f"{warehouse.published_at:%Y-%m-%d %H:%M} UTC"))
     return found
 

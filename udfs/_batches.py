@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bclust.errors import FunctionError, did_you_mean
 from bclust.functions import Answer, Batch, BatchLimits, BatchState, CallError, Unsure
 from udfs._prices import Prices, price
-from udfs._sdk import post, refused_parameter
+from udfs._sdk import SaidError, post, read, refused_parameter
 from udfs._settings import checked_number
 
 if TYPE_CHECKING:
@@ -142,6 +142,10 @@ async def make(client: Any, path: str, body: Mapping[str, Any], explained: Calla
     try:
         made = await post(client, path, body)
         return str(made["id"])
+    except SaidError as error:
+        if error.status_code in _TAKES_NOTHING:
+            raise explained(error) from error
+        raise Unsure(f"the server's answer to a new batch is an error: {error}") from error
     except (CallError, LookupError) as error:  # the answer to it cannot be read
         raise Unsure(f"the server's answer to a new batch cannot be read: {error}") from error
     except Exception as error:
@@ -153,14 +157,7 @@ async def make(client: Any, path: str, body: Mapping[str, Any], explained: Calla
 
 async def get(client: Any, path: str, **parameters: Any) -> Any:
     """The JSON object at ``path``. Raises the SDK's errors; CallError (may pass) where it is none."""
-    answer = await _response(client, path, parameters)
-    try:
-        found = answer.json()
-    except ValueError as error:
-        raise CallError(f"malformed answer: {error}", retry=True) from error
-    if not isinstance(found, dict):
-        raise CallError(f"malformed answer: {type(found).__name__} instead of an object", retry=True)
-    return found
+    return read(await _response(client, path, parameters))
 
 
 async def get_lines(client: Any, path: str) -> Iterator[dict[str, Any]]:
@@ -187,20 +184,9 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 # --- what became of one question -------------------------------------------------------------------------------
 
 
-class ItemError(Exception):
-    """An error inside a batch, in the shape of an SDK's error for a single call."""
-
-    def __init__(self, status: int, body: Any) -> None:
-        inner = body.get("error", body) if isinstance(body, dict) else {}
-        inner = inner if isinstance(inner, dict) else {}
-        super().__init__(str(inner.get("message") or body))
-        self.status_code, self.body = status, body
-        self.param, self.code = inner.get("param"), inner.get("code")
-
-
 def item_error(provider: Any, status: int, body: Any, sent: Mapping[str, Any]) -> CallError:
     """The error of one question: asked again at once only without a parameter that its model does not take."""
-    error = ItemError(status, body)
+    error = SaidError(body, status)
     again = refused_parameter(error, sent) is not None
     explained: CallError = provider.explained(error, sent)
     return CallError(explained.message, retry=again, fatal=explained.fatal)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from udfs._settings import checked_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_TOO_MANY = 2**63
 
 Prices = tuple[float, float]  # US dollars per million tokens in, and out
 
@@ -39,11 +41,16 @@ def _published(provider: str, model: str, base_url: str | None) -> Prices | None
 
 
 def price(rates: Prices | None, input_tokens: int | None, output_tokens: int | None) -> float | None:
-    """US dollars for so many tokens; None where the price or the tokens are unknown."""
+    """US dollars for so many tokens; None where the price or the tokens are unknown, or cannot be."""
     if rates is None:
         return None
     if rates == (0.0, 0.0):
         return 0.0
-    if input_tokens is None or output_tokens is None:
+    if not _is_count(input_tokens) or not _is_count(output_tokens):
         return None
     return (input_tokens * rates[0] + output_tokens * rates[1]) / 1e6
+
+
+def _is_count(tokens: Any) -> TypeGuard[int]:
+    """What a server calls a number of tokens need not be one."""
+    return isinstance(tokens, int | float) and not isinstance(tokens, bool) and 0 <= tokens < _TOO_MANY

@@ -10,6 +10,7 @@ every request. So a request is posted as a dict and its response read as JSON, a
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import re
 import time
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
 _POOLS = 8
 _MAY_PASS = (408, 409, 425, 429)  # and all of 5xx
 _TOO_MANY = (429, 503, 529)
+_NOBODY_THERE = (502, 521, 522, 523)  # a gateway that finds no server behind it; 521 to 523 are Cloudflare's
+_TOOK_TOO_LONG = (408, 504, 524)  # the question was handed on, and its answer may have been made
+_FIRST_WORDS = 80  # characters of a body that cannot be read
+# what kinds of errors mean: docs of OpenAI ("error codes") and of Anthropic ("errors")
+_STATUS_OF = {
+    "invalid_request_error": 400, "authentication_error": 401, "invalid_api_key": 401, "billing_error": 402,
+    "insufficient_quota": 402, "permission_error": 403, "not_found_error": 404, "model_not_found": 404, "request_too_large": 413,
+    "rate_limit_error": 429, "rate_limit_exceeded": 429, "api_error": 500, "server_error": 500, "internal_server_error": 500,
+    "timeout_error": 504, "overloaded_error": 529,
+}  # fmt: skip
 _OUT_OF_MONEY = re.compile(r"insufficient_quota|credit balance|billing", re.IGNORECASE)
 _NO_SUCH_MODEL = re.compile(
     r"model_not_found|model.{0,80}(not a valid|not exist|not found|unknown)|not a valid model", re.IGNORECASE
@@ -93,34 +104,87 @@ def http_client(sdk: Any) -> Any:
                 await pool.aclose()
 
     # mounted, not passed as the transport: so the proxies that the environment names are still used
-    return sdk.DefaultAsyncHttpxClient(mounts={"all://": Pools()}, limits=limits, verify=certificates)
+    # no redirect is followed: what another host answers is not what the model says
+    return sdk.DefaultAsyncHttpxClient(mounts={"all://": Pools()}, limits=limits, verify=certificates, follow_redirects=False)
 
 
 async def post(client: Any, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Post JSON through an SDK's client: its address, its headers, its errors.
 
     Raises:
-        the SDK's errors for a status of 400 and above and for lost connections;
-        CallError (may pass): the body of the response is no JSON object.
+        the SDK's errors for a status of 300 and above and for lost connections;
+        SaidError: the body says an error, whatever the status;
+        CallError (asked once more): the body of the response is no JSON object.
     """
     import httpx2
 
     response = await client.post(path, cast_to=httpx2.Response, body=dict(body))
+    answer: dict[str, Any] = checked(read(response))
+    return answer
+
+
+def read(response: Any) -> dict[str, Any]:
+    """The JSON object in a response. Raises CallError (asked once more, maybe charged) where there is none."""
     try:
         answer = response.json()
-    except ValueError as error:
-        raise CallError(f"malformed answer: {error}", retry=True) from error
+    except (ValueError, RecursionError) as error:
+        kind = response.headers.get("content-type", "unknown type").split(";")[0]
+        begins = " ".join(response.text[:_FIRST_WORDS].split())
+        begins = f"{kind} that begins {begins!r}" if begins else "nothing"
+        raise unreadable(f"{begins} instead of JSON") from error
     if not isinstance(answer, dict):
-        raise CallError(f"malformed answer: {type(answer).__name__} instead of an object", retry=True)
+        raise unreadable(f"{type(answer).__name__} instead of an object")
     return answer
+
+
+def checked(answer: Any) -> Any:
+    """An answer that is none but an error is raised as SaidError, as if it had come with its status."""
+    said = answer.get("error") if isinstance(answer, dict) else None
+    if said and not (answer.get("choices") or answer.get("content") or answer.get("data")):
+        raise SaidError(answer)
+    return answer
+
+
+def unreadable(why: str) -> CallError:
+    """For an answer that was made, and paid, and cannot be used."""
+    return CallError(f"malformed answer: {why}", retry=True, garbled=True, charged=True)
+
+
+class SaidError(Exception):
+    """An error that a server says in a body of its own, in the shape of an SDK's error; ``status_code`` as its words mean it."""
+
+    def __init__(self, body: Any, status: int | None = None) -> None:
+        inner = body.get("error", body) if isinstance(body, dict) else {}
+        inner = inner if isinstance(inner, dict) else {"message": inner}
+        super().__init__(str(inner.get("message") or body))
+        self.param, self.code = inner.get("param"), inner.get("code")
+        self.body = body
+        self.status_code = status or next(filter(None, map(_status, (self.code, inner.get("status"), inner.get("type")))), 200)
+
+
+def _status(word: Any) -> int | None:
+    """
+    >>> _status(429), _status("402"), _status("overloaded_error"), _status("tool_calls"), _status(7)
+    (429, 402, 529, None, None)
+    """
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return int(word) if 400 <= int(word) < 600 else None
+    return _STATUS_OF.get(word) if isinstance(word, str) else None
 
 
 def call_error(error: Exception, *, model: str, variable: str | None) -> CallError:
     """What an exception of an SDK means: try again, wait, give up on this question, or on this model."""
     status = getattr(error, "status_code", None)
     if status is None:
-        return CallError(f"{type(error).__name__}: {_cause(error)}", retry=True)
+        if _came_broken(error):
+            return unreadable(_cause(error))
+        away = _never_left(error)
+        return CallError(f"{type(error).__name__}: {_cause(error)}", retry=True, away=away, charged=not away)
     said = _said(error)
+    if status == 200:  # an error that does not say what kind it is
+        return CallError(f"an error in the place of an answer: {said}", retry=True, garbled=True, charged=True)
+    if 300 <= status < 400:
+        return CallError(_elsewhere(error, status), fatal=True)
     message = f"HTTP {status}: {said}"
     if status in (401, 403) and not (status == 403 and _ABOUT_CONTENT.search(said)):
         return CallError(f"{message} (the key is read from {variable or 'nowhere: set api_key_env'})", fatal=True)
@@ -131,7 +195,8 @@ def call_error(error: Exception, *, model: str, variable: str | None) -> CallErr
     if status in _MAY_PASS or status >= 500:
         response = getattr(error, "response", None)
         after = _retry_after(response.headers) if response is not None else None
-        return CallError(message, retry=True, after=after, throttled=status in _TOO_MANY)
+        away, charged = status in _NOBODY_THERE, status in _TOOK_TOO_LONG
+        return CallError(message, retry=True, after=after, throttled=status in _TOO_MANY, away=away, charged=charged)
     return CallError(message)
 
 
@@ -165,6 +230,30 @@ def _cause(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
+def _never_left(error: Exception) -> bool:
+    """Whether nobody was there to be asked."""
+    import httpx2
+
+    nobody = httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.ProxyError | httpx2.UnsupportedProtocol
+    return isinstance(error.__cause__, nobody)
+
+
+def _came_broken(error: Exception) -> bool:
+    """Whether an answer came, and broke off or cannot be unpacked."""
+    import httpx2
+
+    cause = error.__cause__
+    broke_off = isinstance(cause, httpx2.RemoteProtocolError) and "complete message body" in str(cause)
+    return broke_off or isinstance(cause, httpx2.DecodingError)
+
+
+def _elsewhere(error: Exception, status: int) -> str:
+    response = getattr(error, "response", None)
+    to = urlsplit(str(response.headers.get("location", ""))) if response is not None else urlsplit("")
+    place = urlunsplit((to.scheme, to.netloc.rpartition("@")[2], to.path, "", "")) or "nowhere"
+    return f"HTTP {status}: the server sends on to {place}; nothing is sent there: if that is its address, write it as base_url"
+
+
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that the server asked to wait (RFC 9110, 10.2.3: seconds or a date; retry-after-ms is in use, too)."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
@@ -172,6 +261,9 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = float(headers[name]) / unit
         except (KeyError, ValueError):
             continue
-        return seconds if 0 <= seconds < float("inf") else None
-    parsed = email.utils.parsedate_tz(headers.get("retry-after"))
-    return max(0.0, email.utils.mktime_tz(parsed) - time.time()) if parsed else None
+        if seconds >= 0:
+            return seconds
+    with contextlib.suppress(ValueError, OverflowError, TypeError):
+        parsed = email.utils.parsedate_tz(headers.get("retry-after"))
+        return max(0.0, email.utils.mktime_tz(parsed) - time.time()) if parsed else None
+    return None

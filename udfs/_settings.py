@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _LIMITS = (
     "max_concurrency", "batch_size", "requests_per_minute", "tokens_per_minute", "timeout_s", "max_retries", "initial_sleep_s",
+    "max_wait_s",
 )  # fmt: skip
 _MAY_BE_ZERO = ("max_retries",)
 

@@ -10,7 +10,7 @@ import streamlit as st
 from reports import _page as page
 from reports import _queries as q
 from reports._findings import HEADINGS, findings, findings_query, hidden_words
-from reports._texts import markdown, percent
+from reports._texts import dollars, markdown, percent
 
 if TYPE_CHECKING:
     from reports._findings import Finding
@@ -43,8 +43,7 @@ def _cards(scope: Scope) -> None:
         totals = scope.frame(q.call_totals(warehouse))
         calls, failed = int(totals["calls"].sum()), int(totals["failed"].sum())
         cells.append(("calls failed", f"{failed:,}", percent(failed / max(calls, 1), 2)))
-        cost = totals["cost_usd"].sum() if totals["cost_usd"].null_count() < len(totals) else None
-        cells.append(("cost", "unknown" if cost is None else f"${cost:,.2f}", None))
+        cells.append(("cost", dollars(totals["cost_usd"].sum(), totals["unpriced"].sum()), None))
     if not cells:
         page.empty("This warehouse is empty.", "bclust build")
         return

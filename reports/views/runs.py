@@ -11,7 +11,7 @@ from bclust.errors import BclustError
 from reports import _page as page
 from reports import _queries as q
 from reports import charts
-from reports._texts import markdown, percent
+from reports._texts import dollars, markdown, percent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,10 +53,9 @@ def _calls(scope: Scope) -> None:
     cards[1].metric("failed", f"{failed:,}", border=True, help=percent(failed / max(calls, 1), 2))
     tokens = sum(int(totals[c].sum() or 0) for c in ("input_tokens", "output_tokens"))
     cards[2].metric("tokens", _short(tokens), border=True, help=f"{tokens:,}")
-    cost = totals["cost_usd"].sum() if totals["cost_usd"].null_count() < len(totals) else None
     cards[3].metric(
         "cost",
-        "unknown" if cost is None else f"${cost:,.2f}",
+        dollars(totals["cost_usd"].sum(), totals["unpriced"].sum()),
         border=True,
         help="What the answers in this warehouse cost when they were asked",
     )

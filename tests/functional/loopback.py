@@ -81,7 +81,7 @@ class Loopback:
     def __init__(self, behavior: Behavior | None = None) -> None:
         self.behavior = behavior or Behavior()
         self.counts = Counts()
-        self.batches = Batches(self.behavior, self.counts, _asked, _draw, lambda path, body: self._answer(path, body, None))
+        self.batches = Batches(self.behavior, self.counts, asked_in, _draw, lambda path, body: self._answer(path, body, None))
         self.port = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
@@ -148,7 +148,7 @@ class Loopback:
         counts.in_flight += 1
         counts.most_in_flight = max(counts.most_in_flight, counts.in_flight)
         try:
-            asked = _asked(body)
+            asked = asked_in(body)
             counts.tries[asked] += 1
             problem = self._problem(headers, body)
             if problem is None and behavior.max_in_flight is not None and counts.in_flight > behavior.max_in_flight:
@@ -226,7 +226,7 @@ class Loopback:
     def _answer(self, path: str, body: dict[str, Any], echo: str | None) -> dict[str, Any]:
         if path.endswith("/embeddings"):
             return self._embeddings(body)
-        asked = _asked(body)
+        asked = asked_in(body)
         text = self.behavior.says if self.behavior.says is not None else ("Yes." if _draw(asked, "yes") < 0.5 else "No.")
         text = f"{text} {echo}" if echo else text
         tokens_in, tokens_out = math.ceil(len(asked) / 4), math.ceil(len(text) / 4)
@@ -258,7 +258,7 @@ class Loopback:
         }  # fmt: skip
 
 
-def _asked(body: dict[str, Any]) -> str:
+def asked_in(body: dict[str, Any]) -> str:
     """The texts of a request, as one."""
     if "input" in body:
         return "\n".join(body["input"]) if isinstance(body["input"], list) else str(body["input"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -485,7 +487,154 @@ def test_a_server_that_says_when_to_come_back_is_left_alone_until_then(world: Wo
     assert len(inside) <= 8
 
 
+# --- patience ----------------------------------------------------------------------------------------------------
+
+
+def outage(begins: float, ends: float) -> Script:
+    """Nobody is there from ``begins`` to ``ends`` seconds after the first call."""
+
+    def script(party: Party, prompts: list[str]) -> list[Answer | CallError]:
+        if begins < time.monotonic() - party.times[0] < ends:
+            raise CallError("ConnectError: refused", retry=True, away=True)
+        return [Answer("ok") for _ in prompts]
+
+    return script
+
+
+def test_a_server_that_goes_away_is_waited_for_and_no_try_is_spent(world: World) -> None:
+    notes: list[str] = []
+    party = world.party(
+        "a", outage(0.1, 2.2), latency=0.02, max_concurrency=4, max_retries=0, initial_sleep_s=0.1, max_wait_s=30.0
+    )
+    desk = world.desk()
+    look_up(desk, world, prompts_of(60))
+    summary = desk.answer(on_event=lambda p: notes.append(p.note), stop=threading.Event())
+    assert (summary.answered, summary.failed) == (60, 0)
+    away = [t for t in party.times if 0.15 < t - party.times[0] < 2.1]
+    assert len(away) <= 4 + 6, "one call at a time sees whether it is there again"
+    assert any(re.fullmatch(r"ConnectError: refused; waits until \d\d:\d\d:\d\d", note) for note in notes)
+
+
+def test_a_server_that_stays_away_is_waited_for_as_long_as_is_said(world: World) -> None:
+    party = world.party(
+        "a", outage(0.1, 1e9), latency=0.02, max_concurrency=4, max_retries=0, initial_sleep_s=0.05, max_wait_s=0.5
+    )
+    desk = world.desk()
+    look_up(desk, world, prompts_of(60))
+    summary = answer(desk)
+    assert summary.answered + summary.failed == 60
+    assert summary.answered > 0
+    assert re.fullmatch(r"ConnectError: refused: no answer for [\d.]+ s, and max_wait_s is 0.5 s; build again later", said(summary))
+    assert 0.5 < party.times[-1] - party.times[0] < 4
+
+
+def test_a_server_that_was_never_there_is_given_up_after_its_retries(world: World) -> None:
+    party = world.party("a", outage(-1, 1e9), max_retries=2, initial_sleep_s=0.01)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(1))
+    assert answer(desk).failed == 1
+    assert len(party.asked) == 3
+
+
+def test_a_question_for_which_nobody_is_ever_there_fails_while_others_are_answered(world: World) -> None:
+    def poisoned(_: Party, prompts: list[str]) -> list[Answer | CallError]:
+        if prompts == ["question 7"]:
+            raise CallError("HTTP 502: bad gateway", retry=True, away=True)
+        return [Answer("ok")]
+
+    world.party("a", poisoned, latency=0.01, max_concurrency=4, max_retries=2, initial_sleep_s=0.01, max_wait_s=2.0)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(100))
+    summary = answer(desk)
+    assert (summary.answered, summary.failed) == (99, 1)
+
+
+@pytest.mark.parametrize(
+    ("after", "asked"), [(86_400.0, "24 h"), (73 * 365.25 * 86_400, "73 years"), (1e305, "years"), (float("inf"), "for ever")]
+)
+@pytest.mark.parametrize("throttled", [True, False])
+def test_a_server_that_asks_for_too_long_a_wait_ends_its_lane_and_it_is_said(
+    world: World, after: float, asked: str, throttled: bool
+) -> None:
+    def shut(_: Party, prompts: list[str]) -> list[Answer | CallError]:
+        raise CallError("HTTP 429: slow down", retry=True, after=after, throttled=throttled)
+
+    bad, good = world.party("bad", shut), world.party("a")
+    desk = world.desk()
+    look_up(desk, world, [*prompts_of(20), *((f"question {i}", "bad") for i in range(20))])
+    began = time.monotonic()
+    summary = answer(desk)
+    assert time.monotonic() - began < 5
+    assert (len(bad.asked), len(good.asked), summary.failed) == (1, 20, 20)
+    assert re.search(rf"slow down: it asks to wait .*{asked}, and max_wait_s is 10 min; build again then", said(summary, "bad"))
+
+
+def said(summary: Summary, lane: str = "a") -> str:
+    """Why a lane ended."""
+    return summary.fatal["ask", lane]
+
+
 # --- money -------------------------------------------------------------------------------------------------------
+
+
+def unreadable(n: int) -> Script:
+    """Every ``n``-th try brings an answer that cannot be read."""
+
+    def script(party: Party, prompts: list[str]) -> list[Answer | CallError]:
+        if len(party.asked) % n == 0:
+            raise CallError("malformed", retry=True, garbled=True, charged=True)
+        return [Answer("ok", cost_usd=0.04) for _ in prompts]
+
+    return script
+
+
+def test_what_may_have_been_charged_stays_reserved_and_is_said(world: World) -> None:
+    party = world.party(
+        "a", unreadable(2), estimate=Estimate(1, 1, 0.10), max_retries=9, initial_sleep_s=0.001, max_concurrency=1
+    )
+    desk = world.desk()
+    look_up(desk, world, prompts_of(100))
+    budget = Budget(max_cost=1.0)
+    summary = answer(desk, budget)
+    tries = len(party.asked)
+    good, bad = tries - tries // 2, tries // 2
+    assert budget.cost == pytest.approx(0.04 * good + 0.10 * bad)
+    assert budget.cost <= 1.0
+    assert summary.doubtful == {("ask", "a"): (bad, pytest.approx(0.10 * bad))}
+    assert summary.cost_usd == pytest.approx(0.04 * good), "what is known is told apart"
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_once_more_and_not_oftener(world: World) -> None:
+    party = world.party("a", unreadable(1), max_retries=9, initial_sleep_s=0.001, batch_size=4)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(8))
+    assert answer(desk).failed == 8
+    assert Counter(party.asked) == Counter({f"question {i}": 2 for i in range(8)})
+
+
+def test_what_no_one_was_there_to_answer_costs_nothing(world: World) -> None:
+    world.party("a", outage(-1, 1e9), max_retries=1, initial_sleep_s=0.001)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(1))
+    budget = Budget(max_cost=1.0)
+    assert answer(desk, budget).doubtful == {}
+    assert (budget.cost, budget.reserved) == (0.0, 0.0)
+
+
+def test_a_call_that_was_cut_off_counts_as_charged(world: World) -> None:
+    world.party("a", latency=0.3, timeout_s=0.05, max_retries=1, initial_sleep_s=0.001)
+    desk = world.desk()
+    look_up(desk, world, prompts_of(1))
+    budget = Budget(max_cost=1.0)
+    assert answer(desk, budget).doubtful == {("ask", "a"): (2, 0.5)}
+    assert budget.cost == 0.5
+
+
+def test_a_price_that_is_not_known_is_none_in_what_is_shown(world: World) -> None:
+    world.party("a", lambda _, prompts: [Answer("ok") for _ in prompts], estimate=Estimate(1, 1, None))
+    desk = world.desk()
+    look_up(desk, world, prompts_of(3))
+    assert [p.cost_usd for p in answer(desk).lanes] == [None]
 
 
 def test_max_calls_is_kept_exactly_over_all_lanes_and_the_rest_stays_missing(world: World) -> None:
@@ -786,11 +935,12 @@ def test_an_odd_answer_costs_at_most_its_own_row_and_odd_numbers_are_unknown_bef
     desk = world.desk()
     look_up(desk, world, rows)
     summary = answer(desk)
-    assert (summary.answered, summary.failed, summary.remaining) == (len(rows) - 4, 4, 0)
+    assert (summary.answered, summary.failed, summary.remaining) == (len(rows) - 3, 3, 0)
     assert (summary.tokens, summary.cost_usd) == (2 + 2 + 2 + 2 + 3 + 2, 1.5)
     answers = look_up(desk, world, rows)
     errors = [a["error"] for a in answers]
-    assert "finish_reason is {'type': 'stop'}, which is no text" in errors[0]
+    assert errors[0] is None
+    assert json.loads(answers[0]["detail"]) == {"not_stored": ["finish_reason {'type': 'stop'}"]}
     assert errors[1] == "the answer is 5, which is neither text nor bytes"
     assert errors[4:] == [None] * (len(rows) - 4)
     assert answers[4]["text"] == "fine \ufffd"
@@ -801,7 +951,7 @@ def test_an_odd_answer_costs_at_most_its_own_row_and_odd_numbers_are_unknown_bef
     assert json.loads(answers[9]["detail"]) == {"a": 1, "not_stored": ["input_tokens '3'", "output_tokens True", "cost_usd inf"]}
     again = world.desk()
     look_up(again, world, rows)
-    assert again.misses.total() == 4, "a rebuild asks only what failed"
+    assert again.misses.total() == 3, "a rebuild asks only what failed"
 
 
 def test_the_answers_that_arrive_after_the_store_failed_are_counted_too(world: World) -> None:

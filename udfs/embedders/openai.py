@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bclust.functions import CallError, Context, Estimate, Limits
-from udfs._sdk import api_key, call_error, checked_url, http_client, post
+from bclust.functions import Context, Estimate, Limits
+from udfs._sdk import SaidError, api_key, call_error, checked_url, http_client, post, unreadable
 from udfs.embedders import Vectors
 
 if TYPE_CHECKING:
@@ -57,17 +57,19 @@ class Embedder:
             body["dimensions"] = self._dimensions
         try:
             response = await post(self._connected(), "/embeddings", body)
-        except openai.APIError as error:
+        except (openai.APIError, SaidError) as error:
             raise call_error(error, model=self._model, variable=self._variable) from error
         try:
             ordered = sorted(response["data"], key=lambda item: item["index"])
             values = np.array([item["embedding"] for item in ordered], dtype=np.float32)
-            used = (response.get("usage") or {}).get("prompt_tokens")
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise CallError(f"malformed answer: no embeddings ({type(error).__name__}: {error})", retry=True) from error
-        if len(values) != len(texts):
-            raise CallError(f"malformed answer: {len(values)} vectors for {len(texts)} texts", retry=True)
-        return Vectors(values, _shared_out(used, texts))
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise unreadable(f"no embeddings ({type(error).__name__}: {error})") from error
+        if values.shape[:1] != (len(texts),) or values.ndim != 2 or not values.size:
+            raise unreadable(f"{len(values)} vectors for {len(texts)} texts")
+        if not np.isfinite(values).all() or not values.any(axis=1).all():
+            raise unreadable("a vector that has no direction (zeros, or what is no number)")
+        usage = response.get("usage")
+        return Vectors(values, _shared_out(usage.get("prompt_tokens") if isinstance(usage, dict) else None, texts))
 
     def estimate(self, text: str) -> Estimate:
         """About four characters are a token."""
@@ -93,9 +95,9 @@ class Embedder:
             await client.close()
 
 
-def _shared_out(total: int | None, texts: Sequence[str]) -> list[int | None]:
-    """A whole number of tokens per text, in proportion to its length, which add up to ``total``."""
-    if total is None:
+def _shared_out(total: Any, texts: Sequence[str]) -> list[int | None]:
+    """A whole number of tokens per text, in proportion to its length, which add up to ``total``; None where that is no number."""
+    if isinstance(total, bool) or not isinstance(total, int | float) or not 0 <= total < 2**53:
         return [None] * len(texts)
     lengths = [len(text) + 1 for text in texts]
     shares: list[int | None] = []

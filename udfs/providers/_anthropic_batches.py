@@ -119,9 +119,9 @@ class Batches:
             raise gone(batch)
         results: dict[str, Answer | CallError] = {}
         for line in lines:
-            chat = chats.get(str(line.get("custom_id")))
-            if chat is not None:
-                results[line["custom_id"]] = self._result(line.get("result"), chat, dropped)
+            name = str(line.get("custom_id"))
+            if name in chats and not isinstance(results.get(name), Answer):  # the first good one stays: it was paid
+                results[name] = self._result(line.get("result"), chats[name], dropped)
         return results
 
     def _result(self, result: Any, chat: Chat, dropped: frozenset[str]) -> Answer | CallError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bclust.functions import Answer, Batch, BatchState, CallError, Unsure
 from udfs._batches import CLOCKS_DIFFER_S, get, get_lines, gone, item_error, make, unknown_batch
+from udfs._sdk import SaidError, checked
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -111,9 +112,9 @@ class Batches:
             except openai.APIError as error:
                 raise self._explained(error) from error
             for line in lines:
-                chat = chats.get(str(line.get("custom_id")))
-                if chat is not None:
-                    results[line["custom_id"]] = self._result(line, chat, dropped)
+                name = str(line.get("custom_id"))
+                if name in chats and not isinstance(results.get(name), Answer):  # the first good one stays: it was paid
+                    results[name] = self._result(line, chats[name], dropped)
         return results
 
     def _result(self, line: Mapping[str, Any], chat: Chat, dropped: frozenset[str]) -> Answer | CallError:
@@ -122,10 +123,12 @@ class Batches:
             error, response = line.get("error") or {}, line.get("response") or {}
             status, body = response.get("status_code"), response.get("body")
             if status == 200:
-                return self._provider.answer(body, chat, dropped)
+                return self._provider.answer(checked(body), chat, dropped)
             if status is not None:
                 return item_error(self._provider, int(status), body, self._provider.optional(chat, dropped))
             return CallError(f"{error['code']}: {error['message']}")
+        except SaidError as said:
+            return item_error(self._provider, said.status_code, said.body, self._provider.optional(chat, dropped))
         except CallError as malformed:
             return CallError(malformed.message)
         except (LookupError, TypeError, ValueError, AttributeError) as malformed:

@@ -13,7 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from bclust.functions import Answer, CallError, Context, Limits
-from udfs._sdk import api_key, call_error, checked_url, http_client, post, refused_parameter
+from udfs._sdk import SaidError, api_key, call_error, checked_url, http_client, post, refused_parameter, unreadable
 from udfs.providers._anthropic_batches import Batches
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Provider:
         dropped = frozenset(self.dropped)
         try:
             response = await post(self.connected(), "/v1/messages", self.body(chat, dropped))
-        except anthropic.APIError as error:
+        except (anthropic.APIError, SaidError) as error:
             raise self.explained(error, self.optional(chat, dropped)) from error
         return self.answer(response, chat, dropped)
 
@@ -80,7 +80,7 @@ class Provider:
         try:
             return _answer(response, {k: v for k, v in self._wished(chat).items() if k in dropped})
         except (LookupError, TypeError, AttributeError) as error:
-            raise CallError(f"malformed answer: no message ({type(error).__name__}: {error})", retry=True) from error
+            raise unreadable(f"no message ({type(error).__name__}: {error})") from error
 
     def explained(self, error: Exception, sent: Mapping[str, Any]) -> CallError:
         """What an error means; where it refuses one of the optional parameters that were sent, none is sent from then on."""
@@ -120,13 +120,18 @@ class Provider:
 
 def _answer(response: Mapping[str, Any], dropped: Mapping[str, Any]) -> Answer:
     """The text blocks, joined. A refusal (stop_reason "refusal") is an answer, and so is no text."""
-    text = "".join(block["text"] for block in response["content"] if block["type"] == "text")
-    usage = response.get("usage") or {}
+    content = response["content"]
+    texts = [content] if isinstance(content, str) else [block["text"] for block in content or () if block["type"] == "text"]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"a text is a {type(next(t for t in texts if not isinstance(t, str))).__name__}")
+    usage = response.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
     read = [usage.get(k) for k in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
+    odd = [n for n in read if n is not None and (isinstance(n, bool) or not isinstance(n, int | float))]
     return Answer(
-        text,
+        "".join(texts),
         response.get("stop_reason"),
-        sum(n or 0 for n in read) if usage else None,
+        odd[0] if odd else sum(n or 0 for n in read) if any(n is not None for n in read) else None,
         usage.get("output_tokens"),
         detail=json.dumps({"dropped": dict(dropped)}) if dropped else None,
     )

@@ -12,10 +12,11 @@ from then on; the detail of its answers says so under ``dropped``. Such a refusa
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from bclust.functions import Answer, CallError, Context, Limits
-from udfs._sdk import api_key, call_error, checked_url, http_client, post, refused_parameter
+from udfs._sdk import SaidError, api_key, call_error, checked_url, http_client, post, refused_parameter, unreadable
 from udfs.providers._openai_batches import Batches
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Provider:
         dropped = frozenset(self.dropped)
         try:
             response = await post(self.connected(), "/chat/completions", self.body(chat, dropped))
-        except openai.APIError as error:
+        except (openai.APIError, SaidError) as error:
             raise self.explained(error, self.optional(chat, dropped)) from error
         return self.answer(response, chat, dropped)
 
@@ -89,7 +90,7 @@ class Provider:
         try:
             return _answer(response, missed)
         except (LookupError, TypeError, AttributeError) as error:
-            raise CallError(f"malformed answer: no chat completion ({type(error).__name__}: {error})", retry=True) from error
+            raise unreadable(f"no chat completion ({type(error).__name__}: {error})") from error
 
     def explained(self, error: Exception, sent: Mapping[str, Any]) -> CallError:
         """What an error means; where it refuses one of the optional parameters that were sent, none is sent from then on."""
@@ -146,20 +147,22 @@ def _answer(response: Mapping[str, Any], dropped: Mapping[str, Any]) -> Answer:
     choice = response["choices"][0]
     message = choice["message"]
     refusal = message.get("refusal")
+    refusal = refusal if isinstance(refusal, str) else None
     detail: dict[str, Any] = {}
     if refusal:
         detail["refusal"] = refusal
     if dropped:
         detail["dropped"] = dict(dropped)
-    tokens = (choice.get("logprobs") or {}).get("content") or []
-    if tokens:
-        detail["top_logprobs"] = [{"token": top["token"], "logprob": top["logprob"]} for top in tokens[0]["top_logprobs"]]
+    top = _top_logprobs(choice.get("logprobs"))
+    if top:
+        detail["top_logprobs"] = top
     text = message.get("content") or refusal or ""
     if isinstance(text, list):  # parts, as some servers give them; thinking is none of the answer
         text = "".join(part["text"] for part in text if part["type"] == "text")
     if not isinstance(text, str):
         raise TypeError(f"the content is a {type(text).__name__}, not a text")
-    usage = response.get("usage") or {}
+    usage = response.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
     return Answer(
         text,
         choice.get("finish_reason"),
@@ -168,3 +171,17 @@ def _answer(response: Mapping[str, Any], dropped: Mapping[str, Any]) -> Answer:
         usage.get("cost"),  # OpenRouter says what it charged
         detail=json.dumps(detail, ensure_ascii=False) if detail else None,
     )
+
+
+def _top_logprobs(logprobs: Any) -> list[dict[str, Any]]:
+    """The likely first tokens, as far as the server gave them: an answer without them, or with odd ones, is an answer."""
+    try:
+        listed = logprobs["content"][0]["top_logprobs"]
+        return [{"token": top["token"], "logprob": top["logprob"]} for top in listed if _is_logprob(top)]
+    except (LookupError, TypeError):
+        return []
+
+
+def _is_logprob(top: Any) -> bool:
+    known = isinstance(top.get("token"), str) and isinstance(top.get("logprob"), int | float) if isinstance(top, dict) else False
+    return known and math.isfinite(top["logprob"])
