@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -30,7 +31,7 @@ __all__ = ["blank", "servers"]  # fixtures
 LANES = ("gpt", "claude")
 GRACE = 2.0
 BATCH = {"mode": "batch", "batch_poll_s": 0.05, "batch_grace_s": GRACE, "batch_requests": 4}
-KILLS = 30
+KILLS = int(os.environ.get("BCLUST_KILLS", "11"))
 
 # Processes of the command line that start at once: everything is imported before they fork.
 FORKING = """
@@ -242,7 +243,7 @@ def test_a_kill_between_sending_and_writing_down_and_a_request_that_arrives_late
     assert len(batches.study.responses()) == 12
 
 
-def test_thirty_kills_at_any_moment_submit_nothing_twice_and_lose_nothing(batched: Callable[..., Batched]) -> None:
+def test_kills_at_any_moment_submit_nothing_twice_and_lose_nothing(batched: Callable[..., Batched]) -> None:
     """The study grows whenever little is left to ask, so that every build that is killed had something to lose."""
     draw = random.Random(7)
     batches = batched(60, Behavior(batch_late_s=0.06, batch_hold_s=0.06, batch_s=0.3))
@@ -250,10 +251,12 @@ def test_thirty_kills_at_any_moment_submit_nothing_twice_and_lose_nothing(batche
     submitted = "remote_id is not null"
     lengths = {"any moment": 2, "prepared": 1, "sent": 2, "accepted": 3, "submitted": 1, "collecting": 2}
     moments = [name for name, n in lengths.items() for _ in range(n)]
+    draw.shuffle(moments)
+    coming = itertools.cycle(moments)
     while at_death["kills"] < KILLS:
         while batches.n_questions - batches.answered < 40:
             batches.n_statements += 20
-        moment = draw.choice(moments)
+        moment = next(coming)
         before = (batches.accepted, batches.answered, batches.count(submitted))
 
         def reached(moment: str = moment, before: tuple[int, int, int] = before) -> bool:
@@ -288,7 +291,5 @@ def test_thirty_kills_at_any_moment_submit_nothing_twice_and_lose_nothing(batche
     assert batches.count("true") == 0
     assert all(row["response"] for row in batches.study.responses())
     assert len(batches.study.responses()) == batches.n_questions
-    assert at_death["at the server, not written down"] >= 3
-    assert at_death["sent"] >= 3
-    assert at_death["submitted"] >= 3
-    assert at_death["some answered"] >= 3
+    for what in ("at the server, not written down", "sent", "submitted", "some answered"):
+        assert at_death[what] >= KILLS // 10, what

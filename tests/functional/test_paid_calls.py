@@ -219,7 +219,7 @@ def test_four_kills_under_faults_lose_nothing_and_pay_for_nothing_twice(servers:
     undisturbed = start(servers, blank, tmp_path / "undisturbed", Behavior())
     assert "calls 120 new" in undisturbed.build(*many)
 
-    faults = Behavior(latency_ms=(40, 120), fault_share=0.15, faults=("429", "500", "reset", "truncated"), retry_after=0.1)
+    faults = Behavior(latency_ms=(40, 120), fault_share=0.15, faults=("429", "500", "reset"), retry_after=0.1)
     study = start(servers, blank, tmp_path / "killed", faults)
     snapshots: list[tuple[set[tuple[str, str]], dict[str, Counter[str]]]] = []
     for kill in range(4):

@@ -21,11 +21,13 @@ from bclust.call_limits import Budget
 from bclust.call_store import CallStore, microseconds
 from bclust.calls import CallDesk, Progress, Summary
 from bclust.errors import BudgetError, FunctionError, StoreError
-from bclust.functions import Context
+from bclust.functions import Answer, Context, member
+from bclust.functions import Batch as Sent
 from bclust.registry import Function, load_functions
 from tests.conftest import ROOT
 from tests.functional.loopback import Behavior, Loopback
 from tests.functional.loopback_batches import Batch
+from udfs.providers import Chat
 
 KEY = "sk-planted-0123456789"
 FUNCTIONS: dict[str, Function] = {}
@@ -802,3 +804,44 @@ def test_a_key_echoed_by_the_server_is_stored_nowhere(study: Study) -> None:
     study.store.close()
     for path in study.folder.iterdir():
         assert KEY.encode() not in path.read_bytes(), path.name
+
+
+GOOD = {
+    "openai": {"choices": [{"message": {"content": "FIRST"}, "finish_reason": "stop"}]},
+    "anthropic": {"content": [{"type": "text", "text": "FIRST"}], "stop_reason": "end_turn"},
+}
+
+
+def _line(provider: str, text: str | None) -> dict[str, Any]:
+    """A line of a file of results: an answer, or an error."""
+    if provider == "openai":
+        body = json.loads(json.dumps(GOOD[provider]).replace("FIRST", text or ""))
+        status, said = (200, body) if text else (500, {"error": {"message": "broken"}})
+        return {"custom_id": "T-0", "response": {"status_code": status, "body": said}}
+    error = {"type": "errored", "error": {"error": {"type": "api_error", "message": "broken"}}}
+    message = json.loads(json.dumps(GOOD[provider]).replace("FIRST", text or ""))
+    return {"custom_id": "T-0", "result": {"type": "succeeded", "message": message} if text else error}
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    ("lines", "value"),
+    [(["FIRST", "SECOND"], "FIRST"), (["FIRST", None], "FIRST"), ([None, "LATE"], "LATE"), ([None, None], None)],
+)
+def test_the_first_good_result_of_a_question_stays(
+    monkeypatch: pytest.MonkeyPatch, provider: str, lines: list[str | None], value: str | None
+) -> None:
+    made = member("providers", provider).Provider(Context(Path()), model="m", base_url="http://127.0.0.1:9/v1")
+
+    async def listed(*_: Any) -> list[dict[str, Any]]:
+        return [_line(provider, text) for text in lines]
+
+    async def found(*_: Any) -> dict[str, Any]:
+        return {"status": "completed", "output_file_id": "one"}
+
+    monkeypatch.setattr(f"udfs.providers._{provider}_batches.get_lines", listed)
+    if provider == "openai":
+        monkeypatch.setattr(made.batches, "_found", found)
+    batch = Sent("T", 1, remote_id="b")
+    [result] = asyncio.run(made.batches.results(batch, {"T-0": Chat("hello", None, 0, 0.0, 8, False)})).values()
+    assert (result.value if isinstance(result, Answer) else None) == value

@@ -524,7 +524,9 @@ def test_a_server_that_stays_away_is_waited_for_as_long_as_is_said(world: World)
     summary = answer(desk)
     assert summary.answered + summary.failed == 60
     assert summary.answered > 0
-    assert re.fullmatch(r"ConnectError: refused: no answer for [\d.]+ s, and max_wait_s is 0.5 s; build again later", said(summary))
+    assert re.fullmatch(
+        r"ConnectError: refused: no answer for [\d.]+ s, and max_wait_s is 0.5 s; build again later", said(summary)
+    )
     assert 0.5 < party.times[-1] - party.times[0] < 4
 
 
