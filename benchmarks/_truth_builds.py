@@ -104,7 +104,12 @@ def silence_run(seed: int) -> Silence:
         refusals_on_page=any(claimed(r) and "refuse" in r["title"] for r in refusing[PAGE]),
         warnings_of_silent=len(warnings) if len(warnings) == len(problems) else -1,
         differences_of_silent=about_silent
-        + [str(row) for name in TABLES for row in silent[name] if claimed(row) and not _is_of_silence(row)],
+        + [
+            str(row)
+            for name in TABLES
+            for row in silent[name]
+            if claimed(row) and "silent" in row.values() and not _is_of_silence(row)
+        ],
         turned=[r["text"] for t in (refusing, silent) for r in t[PAGE] if claimed(r) and turned(r)],
     )
 

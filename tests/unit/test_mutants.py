@@ -10,7 +10,7 @@ from benchmarks.mutants import ROOT, mutants
 
 
 def test_no_mutant_of_a_model_lives() -> None:
-    # in a process of its own, because functions are read anew for each mutant; every second one (the benchmark runs all)
+    # in a process of its own, because functions are read anew for each mutant; every fourth one (the benchmark runs all)
     done = subprocess.run(
         [sys.executable, "benchmarks/mutants.py", "--quick"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
     )
