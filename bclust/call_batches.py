@@ -435,11 +435,16 @@ class BatchRun:
                     self.store(call, result, self._stored, functools.partial(self._unstorable, call), since)
                 else:
                     self.store(call, result, _nothing, lambda _: None, since)
-            elif result.retry and call.key in self._unsettled and self._try_again(call):
                 continue
-            else:
-                fatal = fatal or (result.message if result.fatal else None)
-                self._give_up(call, result.message, 1)
+            if result.charged:
+                most = self.lane.estimate(call.payload).cost_usd
+                self.doubtful += 1
+                self.doubtful_usd = None if most is None or self.doubtful_usd is None else self.doubtful_usd + most
+                spent += self._bound(call) if self._needs_bound else 0.0
+            if result.retry and call.key in self._unsettled and self._try_again(call):
+                continue
+            fatal = fatal or (result.message if result.fatal else None)
+            self._give_up(call, result.message, 1)
         await asyncio.to_thread(self.records.close, opened, COLLECTED)
         self.cost += spent
         self._paid(opened.id, spent)

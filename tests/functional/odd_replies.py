@@ -137,6 +137,13 @@ KINDS: dict[str, Odd] = {
     "logprobs_nan": Odd(
         _logprobs({"content": [{"top_logprobs": [{"token": "Yes", "logprob": float("nan")}]}]}), YES, only="openai"
     ),
+    "logprobs_huge": Odd(
+        _logprobs({"content": [{"top_logprobs": [{"token": "Yes", "logprob": 10**400}]}]}), YES, only="openai"
+    ),
+    "tokens_in_huge_and_half": Odd(
+        _changed("usage", to={"input_tokens": 10**400, "cache_read_input_tokens": 1.5, "output_tokens": 1}),
+        YES, only="anthropic",
+    ),
     "refusal_object": Odd(_changed("choices", 0, "message", "refusal", to={"why": "no"}), YES, only="openai"),
     "fingerprint_object": Odd(_changed("system_fingerprint", to={"a": []}), YES),
     "model_null": Odd(_changed("model", to=None), YES),

@@ -135,7 +135,7 @@ class Batches:
                 return item_error(self._provider, status, {"error": error}, self._provider.optional(chat, dropped))
             return CallError(f"the batch was {kind} before this question was asked")
         except CallError as malformed:
-            return CallError(malformed.message)
+            return CallError(malformed.message, charged=malformed.charged)
         except (LookupError, TypeError, AttributeError) as malformed:
             return CallError(f"malformed answer in the batch: {type(malformed).__name__}: {malformed}")
 

@@ -130,7 +130,7 @@ class Batches:
         except SaidError as said:
             return item_error(self._provider, said.status_code, said.body, self._provider.optional(chat, dropped))
         except CallError as malformed:
-            return CallError(malformed.message)
+            return CallError(malformed.message, charged=malformed.charged)
         except (LookupError, TypeError, ValueError, AttributeError) as malformed:
             return CallError(f"malformed answer in the batch: {type(malformed).__name__}: {malformed}")
 

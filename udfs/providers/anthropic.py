@@ -127,7 +127,7 @@ def _answer(response: Mapping[str, Any], dropped: Mapping[str, Any]) -> Answer:
     usage = response.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     read = [usage.get(k) for k in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
-    odd = [n for n in read if n is not None and (isinstance(n, bool) or not isinstance(n, int | float))]
+    odd = [n for n in read if n is not None and (isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n < 2**63)]
     return Answer(
         "".join(texts),
         response.get("stop_reason"),

@@ -178,7 +178,7 @@ def _top_logprobs(logprobs: Any) -> list[dict[str, Any]]:
     try:
         listed = logprobs["content"][0]["top_logprobs"]
         return [{"token": top["token"], "logprob": top["logprob"]} for top in listed if _is_logprob(top)]
-    except (LookupError, TypeError):
+    except (LookupError, TypeError, OverflowError):
         return []
 
 
