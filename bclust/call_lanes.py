@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING
 from bclust.call_answers import fault_of
 from bclust.call_limits import Budget, Concurrency, Pace, bounded_cost
 from bclust.errors import StoreError
-from bclust.functions import Answer, CallError
+from bclust.functions import Answer, CallError, wire
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
+    from bclust.call_arrivals import Arrivals
     from bclust.call_claims import Supply
     from bclust.call_store import Call
     from bclust.functions import Lane
@@ -81,7 +82,9 @@ class LaneRun:
     """The calls of one lane, made once.
 
     ``store`` is handed every answer (with what to run once it is durable, and what if it cannot be stored), ``fail`` every call
-    that will get none now. ``supply`` hands out the calls as they become this process's to make; None: all are.
+    that will get none now. ``supply`` hands out the calls as they become this process's to make; None: all are. What is
+    read stands in ``arrivals`` until it is stored; of what is found there, only what was asked after ``since`` (microseconds) is
+    used.
     """
 
     function: str
@@ -94,6 +97,8 @@ class LaneRun:
     budget: Budget
     on_room: Callable[[], None]  # money was released: other lanes may go on
     supply: Callable[[Sequence[Call], int], Supply] | None = None
+    arrivals: Arrivals | None = None
+    since: int | None = None
 
     done: int = 0
     failed: int = 0
@@ -197,6 +202,12 @@ class LaneRun:
     def _arrive(self, calls: Sequence[Call]) -> None:
         """Calls that may be made now join the queue, in batches."""
         size = max(1, self._limits.batch_size)
+        if self.arrivals and calls:
+            by_key = {call.key: call for call in calls}
+            for keys in self.arrivals.together(by_key):
+                if all(key in by_key for key in keys):
+                    self._queue.append(_Batch([by_key.pop(key) for key in keys]))
+            calls = list(by_key.values())
         self._queue.extend(_Batch(list(calls[i : i + size])) for i in range(0, len(calls), size))
 
     def _wake(self, now: float) -> None:
@@ -262,6 +273,8 @@ class LaneRun:
         started = self._loop.time()
         batch.tries += 1
         batch.began_after = self._answers
+        exchange = self.arrivals.of(tuple(call.key for call in batch.calls), self.since) if self.arrivals else None
+        wire.set(exchange)  # this task's own
         try:
             async with asyncio.timeout(self._limits.timeout_s):
                 results = await self.lane.answer([call.payload for call in batch.calls])
@@ -278,7 +291,9 @@ class LaneRun:
             self._concurrency.succeeded(epoch)
             self._answers += 1
             self._silent_since, self._outages, self._reason = None, 0, ""
-            self.budget.end(reserved, self._received(batch, results, (self._loop.time() - started) * 1000))
+            earlier = exchange.ms if exchange else None
+            latency_ms = (self._loop.time() - started) * 1000 if earlier is None else earlier
+            self.budget.end(reserved, self._received(batch, results, latency_ms))
             return
         if missed.charged:
             self._doubt(batch.calls)

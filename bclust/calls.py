@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bclust.call_arrivals import Arrivals
 from bclust.call_batch_records import BatchRecords
 from bclust.call_batches import BatchRun
 from bclust.call_claims import Claims, Supply
@@ -273,8 +274,8 @@ class CallDesk:
         lanes = {name: self._lane(name) for name in calls}
         if self.executor:
             lanes = self.executor.spread(lanes, {function: self._functions[function].reads for function, _ in calls})
-        with Claims(self.store) as claims:
-            runs = self._runs(calls, lanes, stop, budget or Budget(), claims)
+        with Arrivals(self.store, self._secrets) as arrivals, Claims(self.store) as claims:
+            runs = self._runs(calls, lanes, stop, budget or Budget(), claims, arrivals)
             for run in runs:
                 run.check_price()
             try:
@@ -282,7 +283,7 @@ class CallDesk:
             except StoreError:
                 self.store.flush()  # tries once more, and says how much is lost after what was under way has arrived
                 raise
-        self.store.checkpoint()
+            self.store.checkpoint()
         return self._summary(runs, stop)
 
     def _runs(
@@ -292,6 +293,7 @@ class CallDesk:
         stop: threading.Event,
         budget: Budget,
         claims: Claims,
+        arrivals: Arrivals,
     ) -> list[LaneRun | BatchRun]:
         runs: list[LaneRun | BatchRun] = []
         records = BatchRecords(self.store)
@@ -319,9 +321,11 @@ class CallDesk:
                 runs.append(run)
             if alone:
                 put = functools.partial(self._put, since=since)
-                # what is computed here costs nothing: two that compute it at once are no harm
-                supply = None if getattr(lane, "heavy", False) else functools.partial(Supply, claims, since=since)
-                runs.append(LaneRun(*name, lane, alone, put, fail, stop, budget, on_room, supply))
+                if getattr(lane, "heavy", False):  # what is computed here costs nothing: two that do so at once are no harm
+                    runs.append(LaneRun(*name, lane, alone, put, fail, stop, budget, on_room))
+                else:
+                    supply = functools.partial(Supply, claims, since=since)
+                    runs.append(LaneRun(*name, lane, alone, put, fail, stop, budget, on_room, supply, arrivals, since))
         return runs
 
     def _known(self, function: str, keys: Sequence[bytes]) -> Collection[bytes]:

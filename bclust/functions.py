@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -186,6 +187,25 @@ class CallError(Exception):
         self.charged = charged
         self.garbled = garbled
         self.away = away
+
+
+class Wire(Protocol):
+    """For a function that speaks over a network: where it writes down what it reads, before it looks at it.
+
+    What a process had read and not yet stored when it was killed is found there by the next that asks the same.
+    """
+
+    def found(self, request: str) -> list[bytes]:
+        """What earlier processes had read in answer to this request (a text that tells it from others), the newest first."""
+
+    def use(self, data: bytes) -> None:
+        """Those are taken as the answer."""
+
+    def reader(self, request: str) -> Callable[[bytes], None]:
+        """What is to be called with each piece of the response as soon as it is read."""
+
+
+wire: ContextVar[Wire | None] = ContextVar("wire", default=None)  # of the call that is being made
 
 
 @dataclass(frozen=True)

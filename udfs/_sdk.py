@@ -5,7 +5,8 @@ they never do, since the runner decides when to try again.
 
 Where the time of a call went when it was measured (64 connections, loopback server, profile of the plain SDK): half of it in
 typed requests and responses that nobody here looks at, a fifth in the connection pool, which walks over all its connections for
-every request. So a request is posted as a dict and its response read as JSON, and the connections are split over several pools.
+every request. So a request is posted as a dict and its response read as JSON, and the connections are split over several pools
+(``_wire.py``).
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from bclust.functions import Context
 
-_POOLS = 8
 _MAY_PASS = (408, 409, 425, 429)  # and all of 5xx
 _TOO_MANY = (429, 503, 529)
 _NOBODY_THERE = (502, 521, 522, 523)  # a gateway that finds no server behind it; 521 to 523 are Cloudflare's
@@ -81,31 +81,14 @@ def http_client(sdk: Any) -> Any:
     """An HTTP client for an SDK (its module) whose connections lie in several pools, with no limit of its own."""
     import httpx2
 
+    from udfs._wire import Pools
+
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     certificates = httpx2.create_ssl_context()  # read once, not once per pool
-
-    class Pools(httpx2.AsyncBaseTransport):
-        """Each request goes to the pool that waits for the fewest responses."""
-
-        def __init__(self) -> None:
-            self._pools = [httpx2.AsyncHTTPTransport(verify=certificates, limits=limits) for _ in range(_POOLS)]
-            self._waiting = [0] * _POOLS
-
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            least = self._waiting.index(min(self._waiting))
-            self._waiting[least] += 1
-            try:
-                return await self._pools[least].handle_async_request(request)
-            finally:
-                self._waiting[least] -= 1
-
-        async def aclose(self) -> None:
-            for pool in self._pools:
-                await pool.aclose()
-
     # mounted, not passed as the transport: so the proxies that the environment names are still used
     # no redirect is followed: what another host answers is not what the model says
-    return sdk.DefaultAsyncHttpxClient(mounts={"all://": Pools()}, limits=limits, verify=certificates, follow_redirects=False)
+    pools = Pools(certificates, limits)
+    return sdk.DefaultAsyncHttpxClient(mounts={"all://": pools}, limits=limits, verify=certificates, follow_redirects=False)
 
 
 async def post(client: Any, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
