@@ -28,7 +28,7 @@ demo: .venv/demo
 	@printf '\nnext:\n  $(BIN)/bclust report\n  $(BIN)/bclust sql "from approval_rates"\n  $(BIN)/bclust build --target demo    (nothing is asked twice)\n'
 
 test: .venv/dev
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev
 	$(BIN)/ruff check .

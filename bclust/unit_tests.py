@@ -31,7 +31,7 @@ def run_unit_test(test: UnitTest, manifest: Manifest) -> Result:
     started = time.perf_counter()
     model = manifest.nodes[test.model]
     try:
-        with Warehouse() as warehouse:
+        with Warehouse(threads=1) as warehouse:  # a handful of rows: more threads would only wait for each other
             warehouse.execute(SCHEMA)
             _register(warehouse, test, model, manifest)
             warehouse.set_variables({**manifest.config.vars, **test.vars})
@@ -104,9 +104,9 @@ def _create(warehouse: Warehouse, node: Node, rows: Sequence[Mapping[str, Any]],
         raise ProjectError(f"{node.name} has no declared columns, so give its rows", where=test.where)
     types = {n: declared.get(n) or _type_of([row.get(n) for row in rows]) for n in names}
     warehouse.execute(f"create table {quote(node.name)} ({', '.join(f'{quote(n)} {t}' for n, t in types.items())})")
-    for row in rows:
-        values = [_value(_fitted(warehouse, n, row.get(n)), types[n]) for n in names]
-        warehouse.execute(f"insert into {quote(node.name)} values ({', '.join(values)})")
+    lines = [", ".join(_value(_fitted(warehouse, n, row.get(n)), types[n]) for n in names) for row in rows]
+    if lines:
+        warehouse.execute(f"insert into {quote(node.name)} values ({'), ('.join(lines)})")
 
 
 def _fitted(warehouse: Warehouse, column: str, value: Any) -> Any:

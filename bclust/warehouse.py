@@ -74,6 +74,7 @@ class Warehouse:
     """One connection, used by one thread at a time.
 
     ``selects_only`` is for a database that cannot be opened read-only: ``rows`` and ``export`` refuse all but SELECT.
+    ``threads`` is how many of them DuckDB uses (None: one for each core).
 
     Raises:
         WarehouseError: the file is held by another process (says which), or was written by a newer DuckDB.
@@ -85,9 +86,11 @@ class Warehouse:
         *,
         read_only: bool = False,
         selects_only: bool = False,
+        threads: int | None = None,
         stop: threading.Event | None = None,
     ) -> None:
         self.path = path
+        self._config: dict[str, Any] = {} if threads is None else {"threads": threads}
         self.read_only = read_only
         self.selects_only = selects_only
         self.stop = stop or threading.Event()
@@ -102,7 +105,8 @@ class Warehouse:
         if self.path is not None and not self.read_only:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._con = duckdb.connect(str(self.path or ":memory:"), read_only=self.read_only and self.path is not None)
+            read_only = self.read_only and self.path is not None
+            self._con = duckdb.connect(str(self.path or ":memory:"), read_only=read_only, config=self._config)
         except duckdb.Error as error:
             raise _open_error(error, self.path) from error
         if new and self.path is not None:
@@ -281,8 +285,9 @@ class Warehouse:
         """Make the project's variables DuckDB variables."""
 
         def apply() -> None:
-            for name, value in variables.items():
-                self.execute(f"set variable {quote(name)} = {literal(value)}")
+            if not variables:
+                return
+            self.execute("; ".join(f"set variable {quote(name)} = {literal(value)}" for name, value in variables.items()))
 
         self._setup.append(apply)
         apply()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -141,6 +142,14 @@ class Project:
         """What the paid function was asked so far."""
         path = self.root / "asked.txt"
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def without_unit_tests(study: Path) -> Path:
+    """Take the unit tests out of a new project: `starter` and `make demo` run them, and each build of each copy would again."""
+    for path in (study / "models").rglob("*.yml"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r"^unit_tests:\n(?:[ #-].*\n|\n)*", "", text, flags=re.MULTILINE), encoding="utf-8")
+    return study
 
 
 @pytest.fixture(scope="session")

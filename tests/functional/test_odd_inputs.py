@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bclust.warehouse import open_published
-from tests.conftest import ROOT
+from tests.conftest import ROOT, without_unit_tests
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -28,6 +28,7 @@ def bclust(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def study(tmp_path: Path) -> Path:
     """The starter, without statements."""
     assert bclust(tmp_path, "init", "study").returncode == 0
+    without_unit_tests(tmp_path / "study")
     for path in (tmp_path / "study" / "seeds" / "statements").glob("*.jsonl"):
         path.unlink()
     return tmp_path / "study"

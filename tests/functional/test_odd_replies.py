@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from bclust.warehouse import open_published
-from tests.conftest import ROOT
+from tests.conftest import ROOT, without_unit_tests
 from tests.functional.odd_replies import KINDS, YES, OddServer
 
 INTERFACES = ("openai", "anthropic")
@@ -49,7 +49,7 @@ def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     folder = tmp_path_factory.mktemp("odd")
     assert _run(folder, "init", "study").returncode == 0
-    root = folder / "study"
+    root = without_unit_tests(folder / "study")
     config = yaml.safe_load((root / "bclust.yml").read_text())
     config["vars"] |= {"n_statements": STATEMENTS, "themes_llm": None, "judge_llm": None}
     common = {

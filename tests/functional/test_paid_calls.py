@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 from bclust.warehouse import open_published, quote
-from tests.conftest import ROOT
+from tests.conftest import ROOT, without_unit_tests
 from tests.functional.loopback import Behavior, Counts, Loopback
 
 KEYS = {"LOOPBACK_GPT_KEY": "planted-7f3e91c2-gpt", "LOOPBACK_CLAUDE_KEY": "planted-7f3e91c2-claude"}
@@ -104,7 +104,7 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
     )
     (folder / "study" / "seeds" / "approval_prompts.csv").write_text(PROMPTS)
-    return folder / "study"
+    return without_unit_tests(folder / "study")
 
 
 def start(stack: ExitStack, blank: Path, root: Path, gpt: Behavior, claude: Behavior | None = None, **settings: Any) -> Study:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bclust.warehouse import Warehouse, open_published
-from tests.conftest import ROOT
+from tests.conftest import ROOT, without_unit_tests
 
 
 def bclust(folder: Path, *arguments: str, python_path: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -55,6 +55,7 @@ def test_clusters_without_a_namer_go_by_their_words_and_names_cost_a_call_for_ea
     tmp_path: Path, settings: str, named: int, calls: int
 ) -> None:
     bclust(tmp_path, "init", "x")
+    without_unit_tests(tmp_path / "x")
     outcome = bclust(tmp_path / "x", "build", "--select", "response_cluster_themes", "--vars", f"{{{settings}}}")
     assert outcome.returncode == 0, outcome.stderr
     with open_published(tmp_path / "x" / "warehouse.duckdb") as warehouse:
@@ -74,6 +75,7 @@ def test_each_helper_may_be_missing(tmp_path: Path, settings: str) -> None:
 
 def test_a_language_model_that_is_added_reaches_every_approval_table(tmp_path: Path) -> None:
     assert bclust(tmp_path, "init", "x").returncode == 0
+    without_unit_tests(tmp_path / "x")
     few = ("--vars", "{n_statements: 24, wordings: [approve]}", "-s", "tag:personas_evaluation")
     project, config = tmp_path / "x", tmp_path / "x" / "bclust.yml"
     whole = config.read_text()

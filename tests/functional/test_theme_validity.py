@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bclust.warehouse import open_published
-from tests.conftest import ROOT
+from tests.conftest import ROOT, without_unit_tests
 from tests.functional.loopback import Loopback
 
 TOPICS = {
@@ -68,7 +68,7 @@ def project(folder: Path, url: str) -> Path:
     draw = random.Random(5)
     command = [sys.executable, "-m", "bclust", "init", "study"]
     subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, timeout=60)
-    study = folder / "study"
+    study = without_unit_tests(folder / "study")
     for path in (study / "seeds" / "statements").glob("*.jsonl"):
         path.unlink()
     for topic, words in TOPICS.items():
