@@ -65,6 +65,7 @@ class Claims:
             self._heart.join()
             with contextlib.suppress(StoreError):  # that is said elsewhere; the claims then end with this process
                 self.store.do(lambda con: con.execute("delete from claims where owner = ?", (self.store.owner,)).rowcount)
+                self.store.flush()  # who looks next finds them gone
 
     async def take(self, keys: Sequence[bytes], since: int | None = None) -> Taken:
         """Claim what is to be asked now. An answer from before ``since`` (microseconds) counts as none.
