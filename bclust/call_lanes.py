@@ -75,6 +75,7 @@ class _Batch:
     tokens: int = 0
     garbled: int = 0
     began_after: int = 0  # answers of the lane when the last try began
+    late: bool = False  # found nobody at the server, once, while others were answered
 
 
 @dataclass
@@ -391,10 +392,17 @@ class LaneRun:
         self._reason = error.message
         if self._is_too_long(batch, error):
             return True
-        gone = error.away and self._answers > 0 and self._answers == batch.began_after
+        was_there = error.away and self._answers > 0
+        gone = was_there and self._answers == batch.began_after
+        # an answer that was under way when the server went says nothing; a call that fails so again beside others is at fault
+        late = was_there and not gone and not batch.late
         if gone:
             self._wait_for_server(batch)
-        return gone
+        elif late:
+            batch.late = True
+            batch.tries -= 1
+            self._try_later(batch, error.after)
+        return gone or late
 
     def _is_too_long(self, batch: _Batch, error: CallError) -> bool:
         """Whether the server is waited for no longer; if so, the lane has ended."""

@@ -117,7 +117,10 @@ def reading(manifest: Manifest) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[Any]:
-    """Ctrl-C sets an event: no new call is made, those in flight are stored. A second Ctrl-C ends at once."""
+    """Ctrl-C sets an event: no new call is made, those in flight are stored. A second Ctrl-C ends at once.
+
+    To be told to end (SIGTERM), or that the terminal is gone (SIGHUP, unless ignored, as under ``nohup``), is the same.
+    """
     import signal
     import threading
 
@@ -127,9 +130,13 @@ def stoppable() -> Iterator[Any]:
         if stop.is_set():
             os._exit(Interrupted.exit_code)
         stop.set()
-        sys.stderr.write("\nstopping: calls in flight are being stored (Ctrl-C again ends at once)\n")
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            sys.stderr.write("\nstopping: calls in flight are being stored (Ctrl-C again ends at once)\n")
 
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    asked = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        asked.remove(signal.SIGHUP)
+    before = {s: signal.signal(s, handle) for s in asked}
     try:
         yield stop
     finally:

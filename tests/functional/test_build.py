@@ -267,7 +267,8 @@ def test_state_selects_what_is_stale_and_what_was_changed(project: Project) -> N
     assert project.run("ls", "-s", "state:stale").out.split() == ["texts", "answers", "counts"]
 
 
-def test_ctrl_c_keeps_every_answer_and_exits_130(project: Project) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_keeps_every_answer_and_exits_130(project: Project, number: signal.Signals) -> None:
     project.replace(
         "udfs/ask.py",
         "        for payload in payloads:",
@@ -285,7 +286,7 @@ def test_ctrl_c_keeps_every_answer_and_exits_130(project: Project) -> None:
         time.sleep(0.05)
         if process.poll() is not None:
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "go on with the same command" in err

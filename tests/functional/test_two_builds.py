@@ -81,3 +81,35 @@ def test_a_kill_while_asking_again_takes_no_answer_out_of_use_and_the_same_comma
     assert f"calls {48 - kept} new, {kept} cached, 0 failed" in said
     said = study.build("-s", "responses", "--refresh-calls", "llm", *FEW)
     assert "calls 48 new, 0 cached, 0 failed" in said
+
+
+@pytest.mark.parametrize("table", ["responses", "response_embeddings"])
+def test_what_had_been_read_and_not_stored_when_the_build_was_killed_is_not_asked_again(
+    servers: ExitStack, blank: Path, tmp_path: Path, table: str
+) -> None:
+    study = start(servers, blank, tmp_path / "study", Behavior(latency_ms=(400, 400)))
+    study.embedder.behavior.latency_ms = (400, 400)
+    if table == "response_embeddings":
+        study.build("-s", "responses", *FEW)
+    counts = [study.embedder.counts] if table == "response_embeddings" else list(study.chats.values())
+    build = started(study, tmp_path / "log", "-s", f"+{table}")
+
+    def wait_for(answers: int) -> None:
+        until = time.monotonic() + 60
+        while sum(c.answered.total() if answers else c.requests for c in counts) < max(1, answers) and time.monotonic() < until:
+            time.sleep(0.002)
+
+    wait_for(0)
+    with sqlite3.connect(study.root / ".bclust" / "calls.sqlite", isolation_level=None, timeout=30) as con:
+        con.execute("begin immediate")
+        wait_for(1)
+        time.sleep(0.3)  # the answers travel; the next ones are not there yet
+        paid = {(name, text) for name, of in asked(study).items() for text in of.answered}
+        build.send_signal(signal.SIGKILL)
+        build.wait(30)
+        [(stored,)] = con.execute("select count(*) from answers where function = ?", ("embed" if len(counts) == 1 else "llm",))
+        con.execute("rollback")
+    con.close()
+    assert stored < len(paid)
+    study.build("-s", f"+{table}", *FEW)
+    assert {asked(study)[name].tries[text] for name, text in paid} == {1}
