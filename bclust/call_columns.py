@@ -47,11 +47,11 @@ def values(array: Any) -> Iterable[Any]:
 
 def null_rows(arrays: Sequence[Any], required: Sequence[int]) -> int:
     """How many rows lack a required argument."""
-    import pyarrow.compute as pc
-
     incomplete = [arrays[i].is_null() for i in required if arrays[i].null_count]
     if not incomplete:
         return 0
+    import pyarrow.compute as pc
+
     either = incomplete[0]
     for mask in incomplete[1:]:
         either = pc.or_(either, mask)
