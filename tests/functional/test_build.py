@@ -276,9 +276,11 @@ def test_ctrl_c_keeps_every_answer_and_exits_130(project: Project, number: signa
     )
     project.replace("udfs/ask.py", "max_concurrency=4", "max_concurrency=1")
     command = [sys.executable, "-m", "bclust", "build"]
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests run under nohup, a child would ignore it, too
     process = subprocess.Popen(
         command, cwd=project.root, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
+    signal.signal(signal.SIGHUP, before)
     until = time.monotonic() + 30
     while not (project.root / ".bclust").exists() and time.monotonic() < until:
         time.sleep(0.05)
