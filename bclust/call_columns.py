@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bclust.call_store import Stored
@@ -12,7 +13,7 @@ from bclust.errors import FunctionError
 from bclust.sql_types import arrow_type, struct_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     import pyarrow as pa
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bclust.registry import Function
 
 Row = tuple[Any, ...]  # in the order of Stored
+Reading = Callable[[Mapping[str, Sequence[Any]]], Mapping[str, Sequence[Any]]]
 
 _VALUE = Stored._fields.index("value")
 _FILLED = {name: i for i, name in enumerate(Stored._fields) if name not in ("key", "value", "checksum")}
@@ -58,8 +60,11 @@ def null_rows(arrays: Sequence[Any], required: Sequence[int]) -> int:
     return int(either.true_count)
 
 
-def converter(function: Function) -> Callable[[list[Row | None], list[str | None] | None], pa.Array]:
-    """How stored answers (None: none) and failures become one column of the declared type."""
+def converter(function: Function, read: Reading | None = None) -> Callable[[list[Row | None], list[str | None] | None], pa.Array]:
+    """How stored answers (None: none) and failures become one column of the declared type.
+
+    ``read`` makes columns by name of columns by name: what is stored, and what is said of it.
+    """
     import pyarrow as pa
 
     assert function.signature is not None
@@ -70,22 +75,26 @@ def converter(function: Function) -> Callable[[list[Row | None], list[str | None
         return lambda stored, _: convert([s[_VALUE] if s else None for s in stored])
     type_ = arrow_type(returns)
     answers = [name for name, _ in fields if name != "error" and name not in _FILLED]
-    if len(answers) != 1:
+    if not answers or (len(answers) > 1 and read is None):
         raise FunctionError(f"{function.name} must return one field that is the answer, not {len(answers)}: {returns}")
-    convert = _answer_converter(function.name, dict(fields)[answers[0]])
-    at = [(name, _FILLED.get(name, _VALUE), type_.field(name).type) for name, _ in fields]
+    answer, *made = answers
+    convert = _answer_converter(function.name, dict(fields)[answer])
+    at = {name: _FILLED.get(name, _VALUE) for name, _ in fields if name != "error" and name not in made}
     nothing: Row = (None,) * len(Stored._fields)
 
     def to_arrow(stored: list[Row | None], errors: list[str | None] | None) -> pa.Array:
         columns = list(zip(*(s or nothing for s in stored), strict=True)) or [()] * len(nothing)
+        said: dict[str, Sequence[Any]] = {name: columns[i] for name, i in at.items()}
+        if read is not None:
+            said |= read(said)
         children = []
-        for name, i, field_type in at:
-            if name == "error":
+        for field in type_:
+            if field.name == "error":
                 children.append(pa.array(errors, pa.string()) if errors else pa.nulls(len(stored), pa.string()))
-            elif i == _VALUE:
-                children.append(convert(columns[i]))
+            elif field.name == answer:
+                children.append(convert(said[answer]))
             else:
-                children.append(pa.array(columns[i], field_type))
+                children.append(pa.array(said[field.name], field.type))
         absent = [s is None for s in stored]
         if errors:
             absent = [missing and error is None for missing, error in zip(absent, errors, strict=True)]
@@ -99,7 +108,7 @@ def answer_kind(returns: str) -> str | None:
     fields = struct_fields(returns) or [("answer", returns)]
     types = [type_ for name, type_ in fields if name != "error" and name not in _FILLED]
     kinds = {"VARCHAR": "text", "JSON": "text", "BLOB": "bytes", "FLOAT[]": "vector"}
-    return kinds.get(types[0]) if len(types) == 1 else None
+    return kinds.get(types[0]) if types else None
 
 
 def _answer_converter(function: str, type_: str) -> Callable[[Sequence[Any]], pa.Array]:

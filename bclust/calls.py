@@ -140,7 +140,7 @@ class CallDesk:
         assert function.signature is not None
         self._functions[function.name] = function
         caller = self._caller(function.name)
-        to_arrow = converter(function)
+        to_arrow = converter(function, getattr(caller, "read", None))
         required = [i for i, p in enumerate(function.signature.parameters) if p.default is None]
         prefix = key_prefix(function.name, function.version)
         sha256, request = hashlib.sha256, caller.request

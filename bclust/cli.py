@@ -200,12 +200,12 @@ def ls(
     selection = selection_of(manifest, select, exclude)
     nodes = [manifest.nodes[n] for n in manifest.graph.sorted(selection.nodes)]
     if output == "json":
-        import json
+        from bclust.printable import json_text
 
         entries = manifest.to_json({})
         known = entries["nodes"] | entries["sources"] | entries["unit_tests"]
         ids = [n.unique_id for n in nodes] + (sorted(selection.tests) if tests or not nodes else [])
-        print_text("\n".join(json.dumps(known[i] | {"unique_id": i}, ensure_ascii=False, default=str) for i in ids))
+        print_text("\n".join(json_text(known[i] | {"unique_id": i}) for i in ids))
         return
     root = manifest.config.root
     for node in nodes:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from bclust.printable import json_text, printable
 from bclust.results import (
     CallCount,
     Calling,
@@ -43,6 +43,11 @@ _STYLE = {
 
 
 _SECONDS_BETWEEN_LINES = 5.0  # about what is waited for, where there is no terminal
+
+
+def escape(text: str) -> str:
+    """A text for rich, in which nothing is markup and nothing steers the terminal."""
+    return markup.escape(printable(text))
 
 
 class Terminal:
@@ -313,13 +318,12 @@ def duration(seconds: float) -> str:
 def print_rows(rows: Sequence[Mapping[str, Any]], format_: str) -> None:
     """Rows as a table, CSV or JSON."""
     if format_ == "json":
-        json.dump([dict(r) for r in rows], sys.stdout, default=str, ensure_ascii=False, indent=1)
-        sys.stdout.write("\n")
+        sys.stdout.write(json_text([dict(r) for r in rows], indent=1) + "\n")
     elif format_ == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         if rows:
-            writer.writerow(rows[0].keys())
-        writer.writerows(row.values() for row in rows)
+            writer.writerow(map(printable, rows[0].keys()))
+        writer.writerows([printable(str(v)) if v is not None else None for v in row.values()] for row in rows)
     else:
         _print_table(rows)
 
@@ -350,10 +354,10 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = " ".join(str(value).split())
+    text = " ".join(printable(str(value)).split())
     return text if len(text) <= 200 else text[:197] + "..."
 
 
 def print_text(text: str) -> None:
     """Plain text on stdout."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.write(printable(text).rstrip("\n") + "\n")

@@ -73,7 +73,8 @@ def call(signature: str, *, version: int, reads: Sequence[str] = (), uses: Seque
 
     Its answers are kept for ever under (function, version, payload); raise ``version`` when equal payloads must be asked
     again. A field of the returned STRUCT named error, finish_reason, input_tokens, output_tokens, latency_ms, cost_usd,
-    answered_at or detail is filled by the runner; the one other field is the answer.
+    answered_at or detail is filled by the runner; the first other field is the answer, and further ones are what ``Caller.read``
+    makes of it.
     """
     return _attach(Spec("call", signature, version=version, reads=tuple(reads), uses=tuple(uses)))
 
@@ -348,7 +349,11 @@ class Lane(Protocol):
 
 
 class Caller(Protocol):
-    """A paid function: turns arguments into requests and knows the lanes that answer them."""
+    """A paid function: turns arguments into requests and knows the lanes that answer them.
+
+    A method ``read(columns)``, where there is one, makes the fields of the returned STRUCT, by name, of those that are stored:
+    so what is stored stays as it came, and may be understood better later. A value is None where nothing is stored.
+    """
 
     def __init__(self, context: Context) -> None: ...
 

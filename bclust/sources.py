@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -127,6 +128,7 @@ def _lacks(record: Mapping[str, Any] | None, required: Sequence[str]) -> str | N
     return None
 
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _Line = tuple[int, dict[str, Any] | None, str | None, str]  # line, record, reason why not, the record as JSON text
 
 
@@ -147,6 +149,8 @@ def _parse(line: str) -> tuple[dict[str, Any] | None, str | None, str]:
         return None, f"not JSON: {error}", line
     if not isinstance(record, dict):
         return None, f"a record must be an object, not {type(record).__name__}", line
+    if _HALF.search(line) and any("\ud800" <= c <= "\udfff" for c in json.dumps(record, ensure_ascii=False)):
+        return None, "half a character (a lone surrogate, as of an emoji that was cut)", line
     return record, None, line
 
 

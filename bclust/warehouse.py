@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self
 import duckdb
 
 from bclust.errors import BclustError, FunctionError, Interrupted, Location, WarehouseError
+from bclust.printable import escaped, printable
 from bclust.private_files import open_private
 from bclust.sql_types import sql_type
 
@@ -383,11 +384,27 @@ def open_published(link: Path) -> Warehouse:
 
 
 def export(warehouse: Warehouse, sql: str, path: Path, format_: Literal["csv", "json", "parquet"]) -> None:
-    """Write a query's result to a file."""
+    """Write a query's result to a file. CSV has a mark for each character that steers a terminal, JSON its escape."""
     warehouse.check_selects(sql)
     options = {"csv": "format csv, header", "json": "format json, array true", "parquet": "format parquet, compression zstd"}
     statement_sql = sql.strip().rstrip(";")
     warehouse.run("copy (", f"{statement_sql}\n) to {literal(str(path))} ({options[format_]})")
+    if format_ != "parquet":
+        _make_harmless(path, printable if format_ == "csv" else escaped)
+
+
+def _make_harmless(path: Path, convert: Callable[[str], str]) -> None:
+    """Convert a text file, character by character, in its place; it may be longer than memory."""
+    new = path.with_name(f"{path.name}.new")
+    changed = False
+    with path.open(encoding="utf-8") as file, new.open("w", encoding="utf-8", newline="") as copy:
+        while piece := file.read(1 << 20):
+            safe = convert(piece)
+            changed |= safe != piece
+            copy.write(safe)
+    if changed:
+        shutil.copyfile(new, path)  # what the path is a link to, or who may read it, stays as it was
+    new.unlink()
 
 
 @contextlib.contextmanager

@@ -6,13 +6,14 @@ certainly a refusal of it is Unsure: the runner then asks the server, and never 
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bclust.errors import FunctionError, did_you_mean
 from bclust.functions import Answer, Batch, BatchLimits, BatchState, CallError, Unsure
-from udfs._prices import Prices, price
-from udfs._sdk import SaidError, post, read, refused_parameter
+from udfs._prices import Prices, set_prices
+from udfs._sdk import SaidError, post, read, refusal, refused_parameter
 from udfs._settings import checked_number
 
 if TYPE_CHECKING:
@@ -51,9 +52,14 @@ class ModelBatches:
     """The batches of one language model: payloads to its provider and back, at half the list price."""
 
     def __init__(
-        self, batches: ProviderBatches, limits: BatchLimits, chat: Callable[[str], Chat], rates: Callable[[], Prices | None]
+        self,
+        batches: ProviderBatches,
+        limits: BatchLimits,
+        chat: Callable[[str], Chat],
+        rates: Callable[[], Prices | None],
+        most_input: Callable[[str], int],
     ) -> None:
-        self._batches, self.limits, self._chat, self._rates = batches, limits, chat, rates
+        self._batches, self.limits, self._chat, self._rates, self._most_input = batches, limits, chat, rates, most_input
 
     def memo(self) -> str:
         """What the provider wishes to know again."""
@@ -78,9 +84,9 @@ class ModelBatches:
     async def results(self, batch: Batch, payloads: Mapping[str, str]) -> Mapping[str, Answer | CallError]:
         """What became of each question, priced. Raises CallError."""
         results = await self._batches.results(batch, self._chats(payloads))
-        for result in results.values():
-            if isinstance(result, Answer) and result.cost_usd is None:
-                result.cost_usd = price(half(self._rates()), result.input_tokens, result.output_tokens)
+        for name, result in results.items():
+            if isinstance(result, Answer):
+                set_prices(result, half(self._rates()), functools.partial(self._most_input, payloads[name]))
         return results
 
     def _chats(self, payloads: Mapping[str, str]) -> dict[str, Chat]:
@@ -93,9 +99,16 @@ def half(rates: Prices | None) -> Prices | None:
 
 
 def in_batches(
-    what: str, row: Mapping[str, Any], provider: Any, chat: Callable[[str], Chat], rates: Callable[[], Prices | None]
+    what: str,
+    row: Mapping[str, Any],
+    provider: Any,
+    chat: Callable[[str], Chat],
+    rates: Callable[[], Prices | None],
+    most_input: Callable[[str], int],
 ) -> ModelBatches | None:
-    """The batches of the language model of a row; None for one whose provider has none. ``rates`` are its list prices.
+    """The batches of the language model of a row; None for one whose provider has none.
+
+    ``rates`` are its list prices, ``most_input`` says how many tokens a payload has at most.
 
     Without ``mode: batch`` open batches are still collected, so that what was paid in them is not paid again.
 
@@ -124,7 +137,7 @@ def in_batches(
         grace_s or standard.grace_s,
         collect_only=mode != "batch",
     )
-    return ModelBatches(batches, limits, chat, rates)
+    return ModelBatches(batches, limits, chat, rates, most_input)
 
 
 # --- speaking to a server --------------------------------------------------------------------------------------
@@ -184,9 +197,12 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 # --- what became of one question -------------------------------------------------------------------------------
 
 
-def item_error(provider: Any, status: int, body: Any, sent: Mapping[str, Any]) -> CallError:
-    """The error of one question: asked again at once only without a parameter that its model does not take."""
+def item_error(provider: Any, status: int, body: Any, sent: Mapping[str, Any]) -> Answer | CallError:
+    """The error of one question: asked again at once only without what its model does not take. A filter's refusal answers it."""
     error = SaidError(body, status)
+    refused = refusal(error)
+    if refused is not None:
+        return refused
     again = refused_parameter(error, sent) is not None
     explained: CallError = provider.explained(error, sent)
     return CallError(explained.message, retry=again, fatal=explained.fatal)

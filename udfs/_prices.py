@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import json
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from udfs._settings import checked_number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from bclust.functions import Answer
 
 _TOO_MANY = 2**63
 
@@ -49,6 +52,23 @@ def price(rates: Prices | None, input_tokens: int | None, output_tokens: int | N
     if not _is_count(input_tokens) or not _is_count(output_tokens):
         return None
     return (input_tokens * rates[0] + output_tokens * rates[1]) / 1e6
+
+
+def set_prices(answer: Answer, rates: Prices | None, most_input: Callable[[], int]) -> None:
+    """Lay the price of its tokens to an answer that has none, and that of its thoughts, which is part of it.
+
+    A server that refused a prompt counts no tokens and may charge it all the same (Azure does): it is counted as if it had, with
+    ``most_input()`` tokens.
+    """
+    if answer.cost_usd is None:
+        uncounted = answer.input_tokens is None and answer.output_tokens is None
+        if uncounted and answer.finish_reason == "content_filter":
+            answer.cost_usd = price(rates, most_input(), 0)
+        else:
+            answer.cost_usd = price(rates, answer.input_tokens, answer.output_tokens)
+    if answer.detail and '"reasoning_tokens"' in answer.detail:
+        detail = json.loads(answer.detail)
+        answer.detail = json.dumps(detail | {"reasoning_usd": price(rates, 0, detail["reasoning_tokens"])}, ensure_ascii=False)
 
 
 def _is_count(tokens: Any) -> TypeGuard[int]:

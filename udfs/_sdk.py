@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import json
 import re
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from bclust.errors import FunctionError
-from bclust.functions import CallError
+from bclust.functions import Answer, CallError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,42 @@ _REFUSES = re.compile(
     r"unsupported|not support|not allowed|deprecated|unknown|unrecognized|invalid parameter|extra", re.IGNORECASE
 )
 _ABOUT_CONTENT = re.compile(r"moderation|flagged|content|safety", re.IGNORECASE)
+# How servers say that a filter took offence at a prompt, or at the answer to it: by a code ...
+_FILTERS = {
+    "content_filter",  # Azure OpenAI: learn.microsoft.com/azure/foundry/openai/concepts/content-filter; Moonshot
+    "responsibleaipolicyviolation",  # its inner code
+    "content_policy_violation",  # OpenAI, OpenRouter
+    "data_inspection_failed", "datainspectionfailed",  # Alibaba: github.com/camel-ai/owl/issues/432
+    "1301",  # Zhipu: docs.bigmodel.cn, "error codes"
+    "moderation_blocked", "guardrail_intervened", "prompt_blocked", "sensitive_words_detected",
+}  # fmt: skip
+# ... or in words alone. Azure; OpenAI's reasoning models (github.com/openai/codex/issues/7250); OpenRouter; Anthropic
+# (github.com/anthropics/claude-code/issues/6195); DeepSeek (github.com/deepseek-ai/DeepSeek-V2/issues/30); Alibaba
+# (github.com/QwenLM/qwen-code/issues/2905); xAI; Moonshot; Gemini; Zhipu
+_FILTERED = re.compile(
+    r"content management policy|prompt was flagged|input was flagged|content filtering policy|content exists risk|"
+    r"inappropriate content|datainspectionfailed|content violates usage guidelines|considered high risk|prohibited_content|"
+    r"敏感内容|"
+    r"\b(?:prompt|request|input|output|response|content)\b.{0,40}\b(?:blocked|rejected|refused|filtered|flagged)\b.{0,60}"
+    r"\b(?:safety|policy|policies|content|moderation|guardrails?)\b|"
+    r"\b(?:blocked|flagged|rejected) by (?:the |our |a )?(?:content |safety )?(?:filter|safety|moderation|guardrails?)",
+    re.IGNORECASE,
+)
+_ABOUT_ACCOUNT = re.compile(
+    r"\b(?:accounts?|organi[sz]ation|api key|access) (?:\w+ ){0,3}(?:terminated|suspended|disabled|banned|flagged|revoked)\b",
+    re.IGNORECASE,
+)
+# How servers and chat templates say that their model knows no system message: Gemma (github.com/vllm-project/vllm/pull/2964),
+# o1-mini ("'messages[0].role' does not support 'system'"), Gemma behind Google's interface, Mistral, servers that check roles.
+_NO, _TAKES = r"(?:not|n't|never|no longer|un)", r"(?:support|allow|enabl|permit|accept)\w*"
+_NO_SYSTEM = re.compile(
+    rf"\bsystem (?:role|message|prompt|instruction)s?\b.{{0,60}}{_NO}\s?(?:be )?{_TAKES}|"
+    rf"{_NO} {_TAKES}\b.{{0,60}}\bsystem\b|developer instruction is not enabled|roles must alternate|"
+    r"only user(?:,| and) (?:assistant|model)\b.{0,30}\broles?\b|"
+    r"\b(?:invalid|unsupported|unknown|unexpected)\b.{0,30}\brole\b.{0,20}\bsystem\b|"
+    r"\brole\b.{0,40}\bsystem\b.{0,40}\b(?:invalid|unsupported|unknown)\b|input should be 'user'(?:,| or) 'assistant'",
+    re.IGNORECASE,
+)
 
 
 def checked_url(base_url: str | None) -> str | None:
@@ -128,6 +165,11 @@ def checked(answer: Any) -> Any:
     return answer
 
 
+def said_beside(**parts: Any) -> dict[str, Any]:
+    """The optional parts of an answer that are there, and are texts, whole numbers or lists: others cost no answer."""
+    return {name: part for name, part in parts.items() if part not in (None, "", []) and isinstance(part, str | int | list)}
+
+
 def unreadable(why: str) -> CallError:
     """For an answer that was made, and paid, and cannot be used."""
     return CallError(f"malformed answer: {why}", retry=True, garbled=True, charged=True)
@@ -183,17 +225,43 @@ def call_error(error: Exception, *, model: str, variable: str | None) -> CallErr
     return CallError(message)
 
 
+def refusal(error: Exception) -> Answer | None:
+    """The answer that an error is where a filter refused the prompt, or what was said to it; None for any other error."""
+    status, body = getattr(error, "status_code", None), getattr(error, "body", None)
+    if status is None or not 200 <= status < 500 or status in (401, 402, 404, 429):
+        return None
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    inner = inner if isinstance(inner, dict) else {}
+    codes = {str(code).lower() for code in (inner.get("code"), inner.get("type"), *_inner_codes(inner))}
+    said = _said(error)
+    metadata = inner.get("metadata")
+    flagged = isinstance(metadata, dict) and "flagged_input" in metadata  # OpenRouter
+    if not (flagged or codes & _FILTERS or _FILTERED.search(said)) or _ABOUT_ACCOUNT.search(said):
+        return None
+    return Answer("", "content_filter", detail=json.dumps({"refusal": said, "http_status": status}, ensure_ascii=False))
+
+
+def _inner_codes(inner: Mapping[str, Any]) -> list[Any]:
+    """Codes that stand deeper: Azure's innererror."""
+    deeper = inner.get("innererror") or inner.get("inner_error")
+    return [deeper.get("code")] if isinstance(deeper, dict) else []
+
+
 def refused_parameter(error: Exception, candidates: Mapping[str, Any]) -> str | None:
-    """Which of the parameters sent the server refuses to take (HTTP 400 or 422); None if it complains of something else."""
-    if getattr(error, "status_code", None) not in (400, 422):
+    """Which of the parameters sent the server refuses to take (HTTP 400 or 422); None if it complains of something else.
+
+    "system" among them stands for the system message: that its model knows none, a chat template says in the server's words for
+    any fault.
+    """
+    status, said = getattr(error, "status_code", None), _said(error)
+    if "system" in candidates and status in (400, 422, 424, 500, 501) and _NO_SYSTEM.search(said):
+        return "system"
+    if status not in (400, 422):
         return None
     named = getattr(error, "param", None)
     if named in candidates:
         return str(named)
-    said = _said(error)
-    if not re.search(
-        r"unsupported|not support|not allowed|deprecated|unknown|unrecognized|invalid parameter|extra", said, re.IGNORECASE
-    ):
+    if not _REFUSES.search(said):
         return None
     return next((name for name in candidates if re.search(rf"\b{name}\b", said)), None)
 

@@ -9,9 +9,14 @@ from functools import lru_cache
 
 from bclust.errors import FunctionError, did_you_mean
 from bclust.functions import scalar
+from udfs._reasoning import parted
 
 WORDINGS = ("approve", "object")
-REFUSED_BY_SERVER = {"content_filter", "refusal", "safety"}
+# OpenAI, Anthropic; Gemini (ai.google.dev/api/generate-content, FinishReason); Bedrock (Converse, stopReason); Zhipu
+REFUSED_BY_SERVER = {
+    "content_filter", "refusal", "safety", "prohibited_content", "blocklist", "spii", "recitation", "guardrail_intervened",
+    "content_filtered", "sensitive", "error_toxic",
+}  # fmt: skip
 CUT_OFF = {"length", "max_tokens", "model_length", "max_output_tokens", "token_limit"}  # as udfs/is_cut_off.sql
 
 
@@ -40,19 +45,28 @@ def decision(
     return [_row(text, words or "approve", failure, finish) for text, words, failure, finish in rows]
 
 
+def is_refused_by_server(finish_reason: str | None) -> bool:
+    """Whether an answer ended since a filter stopped it.
+
+    >>> is_refused_by_server("SAFETY"), is_refused_by_server("content_filter: PROHIBITED_CONTENT"), is_refused_by_server("stop")
+    (True, True, False)
+    """
+    return finish_reason is not None and finish_reason.lower().split(":")[0].strip() in REFUSED_BY_SERVER
+
+
 def _row(text: str | None, wording: str, error: str | None, finish_reason: str | None) -> str:
     if wording not in WORDINGS:
         raise FunctionError(f"there is no wording {wording!r}", hint=did_you_mean(wording, WORDINGS))
     if error is not None:
         return "error"
-    if finish_reason in REFUSED_BY_SERVER:
+    if is_refused_by_server(finish_reason):
         return "refused"
     return "error" if text is None else _parse(text, wording, (finish_reason or "").lower() in CUT_OFF)
 
 
 @lru_cache(maxsize=65_536)
 def _parse(text: str, wording: str, cut: bool = False) -> str:
-    sentences = sentences_of(text)
+    sentences = sentences_of(parted(text).answer)
     if cut and sentences:
         sentences[-1] = CUT_WORD.sub(r"\1", sentences[-1])
     stated = {found for sentence in sentences if (answer := STATED.match(sentence)) for found in _spoken(answer[1], wording)}

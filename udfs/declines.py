@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from bclust.functions import scalar
-from udfs.decision import REFUSED_BY_SERVER, sentences_of
+from udfs.decision import is_refused_by_server, sentences_of
 
 MOST_WORDS = 25  # that may follow: who goes on has reacted
 MOST_REASONS = 150  # that may follow where the request itself is refused: the reasons why, unless they turn to it after all
@@ -69,7 +69,7 @@ def declines(response: Sequence[str | None], finish_reason: Sequence[str | None]
     is not.
     """
     rows = zip(response, finish_reason, strict=True)
-    return [finish in REFUSED_BY_SERVER or (text is not None and _declines(text)) for text, finish in rows]
+    return [is_refused_by_server(finish) or (text is not None and _declines(text)) for text, finish in rows]
 
 
 @lru_cache(maxsize=65_536)

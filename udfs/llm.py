@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from bclust.errors import FunctionError, did_you_mean
 from bclust.functions import Answer, CallError, Context, Estimate, Limits, Request, call
 from udfs._batches import SETTINGS, half, in_batches
-from udfs._prices import Prices, price, prices
+from udfs._prices import Prices, price, prices, set_prices
+from udfs._reasoning import read_answer
 from udfs._settings import checked_number, construct
 from udfs.providers import Chat
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from udfs.providers import ChatProvider
 
+_OVERHEAD = 8  # tokens that a chat format adds to a message, at most
 _USUAL_OUTPUT, _MOST_OUTPUT = 256, 4096  # tokens assumed where max_tokens is not set, for an estimate and for a bound
 _TAKEN = ("llm_id", "role", "temperature", "max_tokens", "usd_per_mtok_in", "usd_per_mtok_out", *SETTINGS)
 
@@ -28,7 +30,7 @@ _TAKEN = ("llm_id", "role", "temperature", "max_tokens", "usd_per_mtok_in", "usd
 @call(
     """(prompt VARCHAR, llm_id VARCHAR, system VARCHAR := NULL, sample INTEGER := 0, temperature DOUBLE := NULL,
         max_tokens INTEGER := NULL, logprobs BOOLEAN := false, truth JSON := NULL)
-    -> STRUCT(text VARCHAR, error VARCHAR, finish_reason VARCHAR, input_tokens INTEGER, output_tokens INTEGER,
+    -> STRUCT(text VARCHAR, reasoning VARCHAR, error VARCHAR, finish_reason VARCHAR, input_tokens INTEGER, output_tokens INTEGER,
               latency_ms DOUBLE, cost_usd DOUBLE, answered_at TIMESTAMP, detail VARCHAR)""",
     version=1,
     reads=("llms",),
@@ -37,9 +39,10 @@ _TAKEN = ("llm_id", "role", "temperature", "max_tokens", "usd_per_mtok_in", "usd
 class Llm:
     """Ask a language model of the seed `llms` one question.
 
-    ``temperature`` and ``max_tokens`` are the row's unless given. ``sample`` numbers repetitions of one question.
-    ``detail`` is JSON with the most likely first tokens where ``logprobs`` asks for them. ``truth`` is for language models that
-    are simulated or recorded, and goes to no other.
+    ``text`` is what it answered, ``reasoning`` what it thought before, where server or text show that; a thought that was cut
+    off leaves no text. ``temperature`` and ``max_tokens`` are the row's unless given. ``sample`` numbers repetitions of one
+    question. ``detail`` is JSON with what came beside the text: the most likely first tokens where ``logprobs`` asks for them,
+    tokens of thoughts, who answered. ``truth`` is for language models that are simulated or recorded, and goes to no other.
     """
 
     def __init__(self, context: Context) -> None:
@@ -67,6 +70,12 @@ class Llm:
         known = f',"truth":{truth}' if truth and model.sees_truth else ""
         return Request(llm_id, f'{head}{message}],"sample":{sample or 0},{tail}{known}}}')
 
+    def read(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """Answers as they came, parted into text and reasoning; where the thought has no end, the answer ended at a limit."""
+        said = [read_answer(*row) for row in zip(columns["text"], columns["finish_reason"], columns["detail"], strict=True)]
+        texts, reasoning, ends = zip(*said, strict=True) if said else ((), (), ())
+        return {"text": list(texts), "reasoning": list(reasoning), "finish_reason": list(ends)}
+
     def lane(self, name: str) -> LanguageModel:
         """The language model of that name."""
         return self._models.get(name) or self._open(name)
@@ -91,7 +100,7 @@ class LanguageModel:
         self._temperature = checked_number(self._what, "temperature", row.get("temperature"))
         max_tokens = checked_number(self._what, "max_tokens", row.get("max_tokens"), low=1)
         self._max_tokens = None if max_tokens is None else int(max_tokens)
-        self.batching = in_batches(self._what, row, self.provider, _chat, lambda: self._list_prices)
+        self.batching = in_batches(self._what, row, self.provider, _chat, lambda: self._list_prices, _most_input)
         self._identity = json.dumps(self.provider.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         self.frames: dict[tuple[float | None, int | None, bool | None], tuple[str, str]] = {}
 
@@ -120,9 +129,9 @@ class LanguageModel:
             results = await asyncio.to_thread(self.provider.complete_batch, chats)
         else:
             results = await asyncio.gather(*(self.provider.complete(chat) for chat in chats))
-        for result in results:
-            if isinstance(result, Answer) and result.cost_usd is None:
-                result.cost_usd = price(self._rates, result.input_tokens, result.output_tokens)
+        for payload, result in zip(payloads, results, strict=False):
+            if isinstance(result, Answer):
+                set_prices(result, self._rates, functools.partial(_most_input, payload))
         return results
 
     def estimate(self, payload: str) -> Estimate:
@@ -130,9 +139,9 @@ class LanguageModel:
         chat = json.loads(payload)
         texts = [message["content"] for message in chat["messages"]]
         output, most_output = chat["max_tokens"] or _USUAL_OUTPUT, chat["max_tokens"] or _MOST_OUTPUT
-        overhead = 8 * (len(texts) + 1)  # what a chat format adds to its messages
-        most = sum(len(text.encode()) for text in texts) + overhead
-        return Estimate(math.ceil(sum(map(len, texts)) / 4) + overhead // 2, output, price(self._rates, most, most_output))
+        overhead = _OVERHEAD * (len(texts) + 1)
+        most = price(self._rates, _most_tokens(texts), most_output)
+        return Estimate(math.ceil(sum(map(len, texts)) / 4) + overhead // 2, output, most)
 
     def price(self, input_tokens: int, output_tokens: int) -> float | None:
         """US dollars for so many tokens; None where the price is unknown."""
@@ -141,6 +150,15 @@ class LanguageModel:
     async def close(self) -> None:
         """Give back connections."""
         await self.provider.close()
+
+
+def _most_input(payload: str) -> int:
+    return _most_tokens([message["content"] for message in json.loads(payload)["messages"]])
+
+
+def _most_tokens(texts: Sequence[str]) -> int:
+    """Tokens of messages, at most: each token has at least one byte."""
+    return sum(len(text.encode()) for text in texts) + _OVERHEAD * (len(texts) + 1)
 
 
 def _chat(payload: str) -> Chat:

@@ -23,5 +23,5 @@ select
     clustering, cluster_id, statement_id, theme, is_member, prompt,
     answer.text as answer,
     answer.error as error,
-    judge_score(answer.text, answer.detail) as score
+    judge_score(answer.text, case when answer.reasoning is null then answer.detail end) as score
 from answered

@@ -28,12 +28,18 @@ final as (
     select
         statement_id, llm_id, sample, system_message, prompt,
         answer.text as response,
+        answer.reasoning as reasoning,
         answer.finish_reason as finish_reason,
         answer.error as error,
         answer.input_tokens as input_tokens,
         answer.output_tokens as output_tokens,
+        told_beside(answer.detail, 'reasoning_tokens')::int as reasoning_tokens,
         answer.latency_ms as latency_ms,
         answer.cost_usd as cost_usd,
+        told_beside(answer.detail, 'reasoning_usd')::double as reasoning_usd,
+        told_beside(answer.detail, 'model') as served_model,
+        told_beside(answer.detail, 'fingerprint') as served_fingerprint,
+        coalesce(told_beside(answer.detail, 'system') = 'folded', false) as system_folded,
         answer.answered_at as responded_at
     from answered
 )

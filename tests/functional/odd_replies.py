@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -211,23 +211,27 @@ KINDS: dict[str, Odd] = {
     "wait_nan": Odd(_said(500, {"message": "broken"}, ("retry-after", "nan")), says="broken", most=4),
     "wait_words": Odd(_said(500, {"message": "broken"}, ("retry-after", "soon")), says="broken", most=4),
     "wait_negative": Odd(_said(500, {"message": "broken"}, ("retry-after", "-7")), says="broken", most=4),
-    "filtered_403": Odd(_said(403, {"message": "flagged by moderation"}), says="flagged by moderation"),
+    "account_403": Odd(_said(403, {"message": "Your account was flagged by moderation"}), says="flagged by moderation"),
 }  # fmt: skip
 
 
 class OddServer(Loopback):
-    """Answers a language model by the name of a kind with a reply of that kind, and any other as it should."""
+    """Answers a language model by the name of a kind with a reply of that kind, and any other as it should.
 
-    def __init__(self) -> None:
+    A reply is made of what would be a good answer, and of the request.
+    """
+
+    def __init__(self, replies: Mapping[str, Callable[[Body, Body], Wire]]) -> None:
         super().__init__(Behavior(says=YES))
+        self.replies = replies
         self.asked: dict[str, dict[str, int]] = {}  # by model: how often each question came
 
     async def _request(self, path: str, headers: dict[str, str], body: Body, writer: asyncio.StreamWriter) -> bool:
         asked = self.asked.setdefault(body["model"], {})
         asked[asked_in(body)] = asked.get(asked_in(body), 0) + 1
-        if body["model"] not in KINDS:
+        if body["model"] not in self.replies:
             return await super()._request(path, headers, body, writer)
-        wire = KINDS[body["model"]].reply(self._answer(path, body, None))
+        wire = self.replies[body["model"]](self._answer(path, body, None), body)
         lines = [f"HTTP/1.1 {wire.status} X", f"content-length: {len(wire.body)}"]
         lines += [f"content-type: {wire.kind}"] if wire.kind else []
         lines += [f"{name}: {value}" for name, value in wire.headers]

@@ -22,6 +22,7 @@ from tests.functional.odd_replies import KINDS, YES, OddServer
 INTERFACES = ("openai", "anthropic")
 LANES = [(i, k) for k, odd in KINDS.items() for i in INTERFACES if odd.only in ("", i)]
 STATEMENTS = 2
+REPLIES = {name: lambda good, _, reply=odd.reply: reply(good) for name, odd in KINDS.items()}
 
 
 @dataclass
@@ -56,7 +57,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
         "api_key_env": "ODD_KEY", "initial_sleep_s": 0.01, "max_retries": 3, "max_wait_s": 3, "max_concurrency": 2, "max_tokens": 8,
         "temperature": 0, "usd_per_mtok_in": 1, "usd_per_mtok_out": 1,
     }  # fmt: skip
-    with OddServer() as openai, OddServer() as anthropic:
+    with OddServer(REPLIES) as openai, OddServer(REPLIES) as anthropic:
         urls = {"openai": openai.url, "anthropic": anthropic.anthropic_url}
         config["seeds"]["llms"] = [
             {"llm_id": f"{interface} {kind}", "provider": interface, "model": kind, "base_url": urls[interface]} | common

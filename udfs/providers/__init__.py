@@ -45,6 +45,11 @@ class Chat:
         system = [{"role": "system", "content": self.system}] if self.system else []
         return [*system, {"role": "user", "content": self.prompt}]
 
+    @property
+    def folded(self) -> str:
+        """One message for a model that knows no system message: what it says stands in front of the prompt."""
+        return f"{self.system}\n\n{self.prompt}" if self.system else self.prompt
+
 
 class ChatProvider(Protocol):
     """The class ``Provider`` of a provider's file.
@@ -57,7 +62,9 @@ class ChatProvider(Protocol):
     A refusal or an empty text is an answer. Answers carry the tokens that the server counted; ``udfs/llm.py`` prices them.
     A provider with ``heavy = True`` computes here, in ``complete_batch``: with ``executor: ray`` a cluster does it.
     The detail of an answer is JSON text; ``{"top_logprobs": [{"token": "Yes", "logprob": -0.1}, ...]}`` for the first token
-    where ``chat.logprobs`` asks for it and the provider can.
+    where ``chat.logprobs`` asks for it and the provider can. Also, where it is known: ``reasoning``, what the model thought, if
+    it comes apart from the text (thoughts marked in the text are found by ``udfs/llm.py``), ``reasoning_tokens``, ``model`` and
+    ``fingerprint``, who answered by its own word, and ``system: folded`` where the system message went in front of the prompt.
     """
 
     limits: Limits

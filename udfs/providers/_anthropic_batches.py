@@ -132,7 +132,7 @@ class Batches:
             if kind == "errored":
                 error = result["error"].get("error") or result["error"]
                 status = _STATUS.get(error["type"], 500)
-                return item_error(self._provider, status, {"error": error}, self._provider.optional(chat, dropped))
+                return item_error(self._provider, status, {"error": error}, self._provider.sent(chat, dropped))
             return CallError(f"the batch was {kind} before this question was asked")
         except CallError as malformed:
             return CallError(malformed.message, charged=malformed.charged)

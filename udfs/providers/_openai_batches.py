@@ -125,10 +125,10 @@ class Batches:
             if status == 200:
                 return self._provider.answer(checked(body), chat, dropped)
             if status is not None:
-                return item_error(self._provider, int(status), body, self._provider.optional(chat, dropped))
+                return item_error(self._provider, int(status), body, self._provider.sent(chat, dropped))
             return CallError(f"{error['code']}: {error['message']}")
         except SaidError as said:
-            return item_error(self._provider, said.status_code, said.body, self._provider.optional(chat, dropped))
+            return item_error(self._provider, said.status_code, said.body, self._provider.sent(chat, dropped))
         except CallError as malformed:
             return CallError(malformed.message, charged=malformed.charged)
         except (LookupError, TypeError, ValueError, AttributeError) as malformed:

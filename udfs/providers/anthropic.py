@@ -4,7 +4,11 @@
     {llm_id: claude, provider: anthropic, model: claude-..., mode: batch}         # half the price, within a day
 
 The interface has no log-probabilities, and newer models take no temperature: one that refuses it is asked again without, and the
-detail of its answers says so under ``dropped``.
+detail of its answers says so under ``dropped``. A server without system messages gets them in front of the prompt (``system:
+folded``). What a content filter refuses is an answer, with finish_reason content_filter.
+
+``reasoning_effort`` (low, medium, high) lets a model think as much as it finds good, ``thinking_tokens`` up to so many tokens
+(older models); both count towards max_tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +17,19 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from bclust.functions import Answer, CallError, Context, Limits
-from udfs._sdk import SaidError, api_key, call_error, checked_url, http_client, post, refused_parameter, unreadable
+from udfs._reasoning import shown, tokens_of
+from udfs._sdk import (
+    SaidError,
+    api_key,
+    call_error,
+    checked_url,
+    http_client,
+    post,
+    refusal,
+    refused_parameter,
+    said_beside,
+    unreadable,
+)  # fmt: skip
 from udfs.providers._anthropic_batches import Batches
 
 if TYPE_CHECKING:
@@ -39,13 +55,19 @@ class Provider:
         api_key_env: str | None = None,
         top_p: float | None = None,
         top_k: int | None = None,
+        reasoning_effort: str | None = None,
+        thinking_tokens: int | None = None,
         extra_body: Mapping[str, Any] | None = None,
     ) -> None:
         self._context = context
         self._model = model
         self._base_url = checked_url(base_url)
         self._variable = api_key_env or (None if base_url else "ANTHROPIC_API_KEY")
-        asked = {"top_p": top_p, "top_k": top_k, **(extra_body or {})}
+        thinking = {"type": "enabled", "budget_tokens": thinking_tokens} if thinking_tokens else {"type": "adaptive"}
+        asked = {
+            "top_p": top_p, "top_k": top_k, "thinking": thinking if thinking_tokens or reasoning_effort else None,
+            "output_config": {"effort": reasoning_effort} if reasoning_effort else None, **(extra_body or {}),
+        }  # fmt: skip
         self._settings = {k: v for k, v in asked.items() if v is not None}
         self.dropped: set[str] = set()
         self._client: Any = None
@@ -64,21 +86,29 @@ class Provider:
         try:
             response = await post(self.connected(), "/v1/messages", self.body(chat, dropped))
         except (anthropic.APIError, SaidError) as error:
-            raise self.explained(error, self.optional(chat, dropped)) from error
+            refused = refusal(error)
+            if refused is None:
+                raise self.explained(error, self.sent(chat, dropped)) from error
+            return refused
         return self.answer(response, chat, dropped)
 
     def body(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
         """The request, without the parameters that are dropped."""
-        body = {"model": self._model, "max_tokens": chat.max_tokens or _MOST_TOKENS, **self.optional(chat, dropped)}
-        body["messages"] = [{"role": "user", "content": chat.prompt}]
-        if chat.system:
+        body = {"model": self._model, "max_tokens": chat.max_tokens or _MOST_TOKENS, **self._optional(chat, dropped)}
+        folded = "system" in dropped
+        body["messages"] = [{"role": "user", "content": chat.folded if folded else chat.prompt}]
+        if chat.system and not folded:
             body["system"] = chat.system
         return body
 
     def answer(self, response: Mapping[str, Any], chat: Chat, dropped: Collection[str]) -> Answer:
         """The answer in a response to such a request. Raises CallError for one that is none."""
+        missed = {k: v for k, v in self._wished(chat).items() if k in dropped}
+        detail: dict[str, Any] = {"dropped": missed} if missed else {}
+        if chat.system and "system" in dropped:
+            detail["system"] = "folded"
         try:
-            return _answer(response, {k: v for k, v in self._wished(chat).items() if k in dropped})
+            return _answer(response, detail)
         except (LookupError, TypeError, AttributeError) as error:
             raise unreadable(f"no message ({type(error).__name__}: {error})") from error
 
@@ -90,8 +120,11 @@ class Provider:
         self.dropped.add(refused)
         return CallError(f"{self._model} does not take {refused}", retry=True, after=0.001)
 
-    def optional(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
-        """The parameters that a model may refuse, without those that are dropped."""
+    def sent(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
+        """What was sent that a model may refuse."""
+        return {**self._optional(chat, dropped), **({"system": chat.system} if chat.system and "system" not in dropped else {})}
+
+    def _optional(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
         return {k: v for k, v in self._wished(chat).items() if k not in dropped}
 
     def _wished(self, chat: Chat) -> dict[str, Any]:
@@ -118,7 +151,7 @@ class Provider:
             await client.close()
 
 
-def _answer(response: Mapping[str, Any], dropped: Mapping[str, Any]) -> Answer:
+def _answer(response: Mapping[str, Any], detail: dict[str, Any]) -> Answer:
     """The text blocks, joined. A refusal (stop_reason "refusal") is an answer, and so is no text."""
     content = response["content"]
     texts = [content] if isinstance(content, str) else [block["text"] for block in content or () if block["type"] == "text"]
@@ -128,10 +161,11 @@ def _answer(response: Mapping[str, Any], dropped: Mapping[str, Any]) -> Answer:
     usage = usage if isinstance(usage, dict) else {}
     read = [usage.get(k) for k in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
     odd = [n for n in read if n is not None and (isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n < 2**63)]
+    detail |= said_beside(reasoning=shown(response), reasoning_tokens=tokens_of(usage), model=response.get("model"))
     return Answer(
         "".join(texts),
         response.get("stop_reason"),
         odd[0] if odd else sum(n or 0 for n in read) if any(n is not None for n in read) else None,
         usage.get("output_tokens"),
-        detail=json.dumps({"dropped": dict(dropped)}) if dropped else None,
+        detail=json.dumps(detail, ensure_ascii=False) if detail else None,
     )

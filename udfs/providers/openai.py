@@ -6,7 +6,8 @@
     {llm_id: routed, provider: openai, model: ..., base_url: https://openrouter.ai/api/v1, api_key_env: OPENROUTER_API_KEY}
 
 A model that refuses a parameter (temperature or max_tokens, as reasoning models do) is asked again without it, and not with it
-from then on; the detail of its answers says so under ``dropped``. Such a refusal costs nothing.
+from then on; the detail of its answers says so under ``dropped``. One that knows no system message gets it in front of the prompt
+(``system: folded``). Such a refusal costs nothing. What a content filter refuses is an answer, with finish_reason content_filter.
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from bclust.functions import Answer, CallError, Context, Limits
-from udfs._sdk import SaidError, api_key, call_error, checked_url, http_client, post, refused_parameter, unreadable
+from udfs._reasoning import shown, tokens_of
+from udfs._sdk import (
+    SaidError,
+    api_key,
+    call_error,
+    checked_url,
+    http_client,
+    post,
+    refusal,
+    refused_parameter,
+    said_beside,
+    unreadable,
+)  # fmt: skip
 from udfs.providers._openai_batches import Batches
 
 if TYPE_CHECKING:
@@ -77,18 +90,26 @@ class Provider:
         try:
             response = await post(self.connected(), "/chat/completions", self.body(chat, dropped))
         except (openai.APIError, SaidError) as error:
-            raise self.explained(error, self.optional(chat, dropped)) from error
+            refused = refusal(error)
+            if refused is None:
+                raise self.explained(error, self.sent(chat, dropped)) from error
+            return refused
         return self.answer(response, chat, dropped)
 
     def body(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
         """The request, without the parameters that are dropped."""
-        return {"model": self._model, "messages": chat.messages, **self.optional(chat, dropped)}
+        folded = [{"role": "user", "content": chat.folded}]
+        messages = folded if "system" in dropped else chat.messages
+        return {"model": self._model, "messages": messages, **self._optional(chat, dropped)}
 
     def answer(self, response: Mapping[str, Any], chat: Chat, dropped: Collection[str]) -> Answer:
         """The answer in a response to such a request. Raises CallError for one that is none."""
         missed = {k: v for k, v in self._wished(chat, dropped).items() if k in dropped and k not in _SWAPPED}
+        detail: dict[str, Any] = {"dropped": missed} if missed else {}
+        if chat.system and "system" in dropped:
+            detail["system"] = "folded"
         try:
-            return _answer(response, missed)
+            return _answer(response, detail)
         except (LookupError, TypeError, AttributeError) as error:
             raise unreadable(f"no chat completion ({type(error).__name__}: {error})") from error
 
@@ -100,8 +121,11 @@ class Provider:
         self._adapt(refused)
         return CallError(f"{self._model} does not take {refused}", retry=True, after=0.001)
 
-    def optional(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
-        """The parameters that a model may refuse, without those that are dropped."""
+    def sent(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
+        """What was sent that a model may refuse."""
+        return {**self._optional(chat, dropped), **({"system": chat.system} if chat.system and "system" not in dropped else {})}
+
+    def _optional(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
         return {k: v for k, v in self._wished(chat, dropped).items() if k not in dropped}
 
     def _wished(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
@@ -142,27 +166,27 @@ class Provider:
             await client.close()
 
 
-def _answer(response: Mapping[str, Any], dropped: Mapping[str, Any]) -> Answer:
+def _answer(response: Mapping[str, Any], detail: dict[str, Any]) -> Answer:
     """The text, or the refusal, of the first choice. Raises LookupError, TypeError or AttributeError for anything else."""
     choice = response["choices"][0]
     message = choice["message"]
-    refusal = message.get("refusal")
-    refusal = refusal if isinstance(refusal, str) else None
-    detail: dict[str, Any] = {}
-    if refusal:
-        detail["refusal"] = refusal
-    if dropped:
-        detail["dropped"] = dict(dropped)
-    top = _top_logprobs(choice.get("logprobs"))
-    if top:
-        detail["top_logprobs"] = top
-    text = message.get("content") or refusal or ""
+    refused = message.get("refusal")
+    refused = refused if isinstance(refused, str) else None
+    text = message.get("content") or refused or ""
     if isinstance(text, list):  # parts, as some servers give them; thinking is none of the answer
         text = "".join(part["text"] for part in text if part["type"] == "text")
     if not isinstance(text, str):
         raise TypeError(f"the content is a {type(text).__name__}, not a text")
     usage = response.get("usage")
     usage = usage if isinstance(usage, dict) else {}
+    detail |= said_beside(
+        refusal=refused,
+        reasoning=shown(message),
+        reasoning_tokens=tokens_of(usage),
+        model=response.get("model"),
+        fingerprint=response.get("system_fingerprint"),
+        top_logprobs=_top_logprobs(choice.get("logprobs")),
+    )
     return Answer(
         text,
         choice.get("finish_reason"),

@@ -10,7 +10,8 @@ the first name found counts:
     to what          prompt (the whole prompt), or statement, question, input (matched with the statement alone)
     by whom          llm_id, llm, model; a file without such a column holds one language model's answers
     and also, where there is such a column: system_message or system; sample or epoch; wording or task (react, or the name of a
-    wording: approve, object, ...; a statement's record without one answers a request for a reaction)
+    wording: approve, object, ...; a statement's record without one answers a request for a reaction); what was thought before
+    (reasoning, reasoning_content or thinking); finish_reason, input_tokens, output_tokens; detail, as JSON
 
 A request that matches no record is an error in its row. Equal prompts are told apart by ``sample`` (from 0), or by their order.
 """
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from bclust.errors import FunctionError
 from bclust.functions import Answer, CallError, Context, Limits
+from udfs._reasoning import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -103,11 +105,23 @@ def _read(paths: Sequence[Path], llm: str) -> dict[Key, list[Answer]]:
             sample = _first(record, ("sample", "epoch"))
             answer = Answer(
                 str(said), record.get("finish_reason"), _whole(record, "input_tokens"), _whole(record, "output_tokens"), 0.0, 0.0,
-                record.get("detail"),
+                _detail(record),
             )  # fmt: skip
             same = found.setdefault(key, [])
             same.append((len(same) if sample is None else int(sample), answer))
     return {key: [answer for _, answer in sorted(same, key=lambda item: item[0])] for key, same in found.items()}
+
+
+def _detail(record: Mapping[str, Any]) -> str | None:
+    """The record's own detail, with what was thought where that stands apart."""
+    detail, thoughts = record.get("detail"), shown({**record, "content": None})
+    if not thoughts:
+        return detail
+    try:
+        known = json.loads(detail) if isinstance(detail, str) else {}
+    except ValueError:
+        known = {}
+    return json.dumps({**(known if isinstance(known, dict) else {}), "reasoning": thoughts}, ensure_ascii=False)
 
 
 def _key(record: Mapping[str, Any]) -> Key | None:
@@ -168,11 +182,13 @@ def _inspect_samples(path: Path) -> Iterator[dict[str, Any]]:
         # a solver may have put the system message first: it is in the conversation, not in the input
         spoken = {m["role"]: _text(m["content"], attachments) for m in sample.get("messages") or []}
         usage = output.get("usage") or {}
+        message = choices[0]["message"]
+        said = {"response": _text(message["content"], attachments), "reasoning": _attached(shown(message), attachments)}
         yield {
             "llm": model,
             "prompt": spoken.get("user", texts.get("user", "")),
             "system": spoken.get("system", texts.get("system", "")),
-            "response": _text(choices[0]["message"]["content"], attachments),
+            **said,
             "finish_reason": choices[0].get("stop_reason"),
             "epoch": sample.get("epoch", 1) - 1,
             "input_tokens": usage.get("input_tokens"),
@@ -182,7 +198,7 @@ def _inspect_samples(path: Path) -> Iterator[dict[str, Any]]:
             yield {
                 "llm": model,
                 "statement": texts.get("user", ""),
-                "response": _text(choices[0]["message"]["content"], attachments),
+                **said,
                 "epoch": sample.get("epoch", 1) - 1,
             }
 
@@ -220,5 +236,9 @@ def _text(content: Any, attachments: Mapping[str, str]) -> str:
     """Content is text, or a list of parts of which the text counts; long texts lie among the attachments."""
     if isinstance(content, list):
         return "".join(_text(part.get("text", ""), attachments) for part in content if part.get("type") == "text")
-    text = str(content)
-    return attachments.get(text.removeprefix(_ATTACHED), text) if text.startswith(_ATTACHED) else text
+    return str(_attached(str(content), attachments))
+
+
+def _attached(text: str | None, attachments: Mapping[str, Any]) -> str | None:
+    """A text that may lie among the attachments."""
+    return attachments.get(text.removeprefix(_ATTACHED), text) if text and text.startswith(_ATTACHED) else text

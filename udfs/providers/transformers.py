@@ -3,7 +3,8 @@
     {llm_id: smol, provider: transformers, model: HuggingFaceTB/SmolLM-135M-Instruct, device: auto, batch_size: 16}
 
 A tokenizer with a chat template gets messages; a template without a system role, and a model without a template, get the system
-message in front of the prompt. The detail of an answer says so (``system: folded``, ``template: none``). Temperature 0 is greedy;
+message in front of the prompt. The detail of an answer says so (``system: folded``, ``template: none``). What a model thinks
+between special tokens is parted from its text. Temperature 0 is greedy;
 no temperature means what the model's own generation settings say.
 """
 
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bclust.functions import Answer, CallError, Context, Limits
+from udfs._reasoning import parted
 from udfs._weights import Loaded, weights
 
 if TYPE_CHECKING:
@@ -132,14 +135,13 @@ class _FirstScores:
 
 def _prompt(tokenizer: Any, chat: Chat) -> Prompt:
     """Messages through the chat template where there is one, and never without the system message."""
-    folded = f"{chat.system}\n\n{chat.prompt}" if chat.system else chat.prompt
     if not tokenizer.chat_template:
-        return Prompt(tokenizer(folded)["input_ids"], {"template": "none", **({"system": "folded"} if chat.system else {})})
+        return Prompt(tokenizer(chat.folded)["input_ids"], {"template": "none", **({"system": "folded"} if chat.system else {})})
     detail: dict[str, Any] = {}
     text = _rendered(tokenizer, chat.messages)
     if text is None or (chat.system and chat.system.strip() not in text):
         detail["system"] = "folded"
-        text = _rendered(tokenizer, [{"role": "user", "content": folded}])
+        text = _rendered(tokenizer, [{"role": "user", "content": chat.folded}])
     if text is None:
         raise CallError("the chat template of this model cannot be used", fatal=True)
     return Prompt(tokenizer(text, add_special_tokens=False)["input_ids"], detail)
@@ -158,8 +160,8 @@ def _answer(
     tokenizer: Any, tokens: list[int], ends: set[int], most: int, prompt: Prompt, top: list[dict[str, Any]] | None
 ) -> Answer:
     length = next((i for i, token in enumerate(tokens) if token in ends), None)
-    text = tokenizer.decode(tokens[:length], skip_special_tokens=True).strip()
-    detail = {**prompt.detail, **({"top_logprobs": top} if top else {})}
+    text, reasoning = _text(tokenizer, tokens[:length])
+    detail = {**prompt.detail, **({"reasoning": reasoning} if reasoning else {}), **({"top_logprobs": top} if top else {})}
     return Answer(
         text,
         "stop" if length is not None else "length",
@@ -167,6 +169,21 @@ def _answer(
         min(most, len(tokens) if length is None else length + 1),
         detail=json.dumps(detail, ensure_ascii=False) if detail else None,
     )
+
+
+def _text(tokenizer: Any, tokens: list[int]) -> tuple[str, str | None]:
+    """The text, and what was thought before where that is marked by special tokens, which are no part of a text."""
+    text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    whole = tokenizer.decode(tokens, skip_special_tokens=False).strip()
+    if text == whole:
+        return text, None
+    marked, plain = parted(whole), parted(text)
+    if marked.reasoning == plain.reasoning and marked.unfinished == plain.unfinished:
+        return text, None  # those marks are words, and stay
+    special = re.compile("|".join(map(re.escape, sorted(tokenizer.all_special_tokens, key=len, reverse=True))))
+    if marked.unfinished:
+        return whole, None
+    return special.sub("", marked.answer).strip(), special.sub("", marked.reasoning or "").strip()
 
 
 def _ends(model: Any, tokenizer: Any) -> set[int]:
