@@ -327,7 +327,7 @@ def clusterings(s: Study) -> None:
             {"algorithm": "kmeans", "n_clusters": "auto"},
             {"algorithm": "kmeans", "n_clusters": 5},
             {"algorithm": "agglomerative", "n_clusters": "silhouette"},
-            {"algorithm": "hdbscan", "params": {"min_cluster_size": 2, "reduce": {"method": "pca", "dims": 3}}},
+            {"algorithm": "hdbscan", "min_cluster_size": 2, "reduce": {"method": "pca", "dims": 3}},
         ]
     )
     others = s.config["seeds"]["clusterings"][: s.draw.choice([0, 1])]
