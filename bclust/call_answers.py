@@ -1,19 +1,40 @@
-"""Whether an answer is one that can be kept and counted: what a server says of itself need not be a number, or text."""
+"""Whether an answer is one that can be kept and counted (what a server says need not be a number, or text), and is of use."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import math
+from collections import Counter
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bclust.functions import Answer
+    from bclust.functions import Answer, Lane
 
 _COUNTS = ("input_tokens", "output_tokens")
 _AMOUNTS = ("cost_usd", "latency_ms")
 _LARGEST = 2**63 - 1  # what SQLite and DuckDB hold
+_MANY, _SHARE = 5, 0.2  # answers with the same fault, and their share, from which on it is said
+
+
+class Remarks:
+    """What is to be said of the answers of a lane while it runs: once, as soon as many have the same fault."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._remark = getattr(lane, "remark", None)
+        self._answers = 0
+        self._seen: Counter[str] = Counter()
+        self.text = ""
+
+    def see(self, payload: str, answer: Answer) -> None:
+        """Take note of one more answer."""
+        self._answers += 1
+        remark = self._remark(payload, answer) if self._remark and not self.text else None
+        if remark:
+            self._seen[remark] += 1
+            if self._seen[remark] >= max(_MANY, _SHARE * self._answers):
+                self.text = f"{self._seen[remark]:,} of the first {self._answers:,} answers {remark}"
 
 
 def fault_of(answer: Answer) -> str | None:

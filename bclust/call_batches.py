@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bclust.call_answers import fault_of
+from bclust.call_answers import Remarks, fault_of
 from bclust.call_batch_records import COLLECTED, REFUSED, UNSENT, BatchRecords, OpenBatch, age, custom_id, payloads
 from bclust.call_lanes import Progress
 from bclust.call_limits import Budget, bounded_cost
@@ -99,6 +99,7 @@ class BatchRun:
         self._setbacks = self._troubles = 0
         self._blocked = False
         self._note = ""
+        self._remarks = Remarks(self.lane)
         self._halted, self._wake = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
@@ -418,7 +419,7 @@ class BatchRun:
 
     async def _settle(self, opened: OpenBatch, calls: Mapping[str, Call], results: Mapping[str, Answer | CallError]) -> None:
         """Keep what came back; only when all of it is durable, the batch is closed."""
-        spent, fatal = 0.0, None
+        spent, held, fatal = 0.0, 0.0, None
         for name, call in calls.items():
             result = results.get(name) or CallError("the batch ended without a readable answer to this question")
             if isinstance(result, Answer):
@@ -430,6 +431,7 @@ class BatchRun:
                 if fault is not None:
                     self._give_up(call, fault, 1)
                     continue
+                self._remarks.see(call.payload, result)
                 since = None if opened.batch.sent_at is None else int(opened.batch.sent_at * 1e6)
                 if self._unsettled.pop(call.key, None):
                     self.store(call, result, self._stored, functools.partial(self._unstorable, call), since)
@@ -440,14 +442,14 @@ class BatchRun:
                 most = self.lane.estimate(call.payload).cost_usd
                 self.doubtful += 1
                 self.doubtful_usd = None if most is None or self.doubtful_usd is None else self.doubtful_usd + most
-                spent += self._bound(call) if self._needs_bound else 0.0
+                held += self._bound(call) if self._needs_bound else 0.0
             if result.retry and call.key in self._unsettled and self._try_again(call):
                 continue
             fatal = fatal or (result.message if result.fatal else None)
             self._give_up(call, result.message, 1)
         await asyncio.to_thread(self.records.close, opened, COLLECTED)
         self.cost += spent
-        self._paid(opened.id, spent)
+        self._paid(opened.id, spent + held)
         self._let_go(opened.id)
         if fatal is not None:
             self._end_lane(fatal)
@@ -498,7 +500,7 @@ class BatchRun:
         return Progress(
             self.function, self.name, self.done, self._total, self.failed, self.retries, 0.0, None, self.tokens,
             None if self.unpriced else self.cost,
-            batches, batches, questions, there, self._note,
+            batches, batches, questions, there, self._note, remark=self._remarks.text,
         )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bclust.call_answers import fault_of
+from bclust.call_answers import Remarks, fault_of
 from bclust.call_limits import Budget, Concurrency, Pace, bounded_cost
 from bclust.errors import StoreError
 from bclust.functions import Answer, CallError, wire
@@ -44,7 +44,7 @@ class Progress:
 
     ``cost_usd`` is None where the price of some answer is unknown. Of a lane that is asked in batches: the batches that are open,
     the questions in them, and how many of those the server has answered; ``note`` says what it waits for besides.
-    ``asked_elsewhere`` says which answers another build is waited for.
+    ``asked_elsewhere`` says which answers another build is waited for, ``remark`` what many of the answers suffer from.
     """
 
     function: str
@@ -63,6 +63,7 @@ class Progress:
     answered_there: int = 0
     note: str = ""
     asked_elsewhere: str = ""
+    remark: str = ""
 
 
 @dataclass(slots=True)
@@ -133,6 +134,7 @@ class LaneRun:
         self._samples: deque[tuple[float, int]] = deque()
         self._needs_bound = self.budget.max_cost is not None
         self._halted = False
+        self._remarks = Remarks(self.lane)
         self._answers = 0
         self._silent_since: float | None = None  # since when a server that is away, or asks to wait, has answered nothing
         self._outages = 0  # times in a row that nobody was there
@@ -309,9 +311,9 @@ class LaneRun:
             self.doubtful_usd = None if most is None or self.doubtful_usd is None else self.doubtful_usd + most
 
     def _received(self, batch: _Batch, results: Sequence[Answer | CallError], latency_ms: float) -> float:
-        """Keep the answers, try again what may pass; returns their cost."""
+        """Keep the answers, try again what may pass; returns their cost, with what the others may have cost."""
         again: list[Call] = []
-        spent, before = 0.0, self.tokens
+        spent, held, before = 0.0, 0.0, self.tokens
         unwritten: StoreError | None = None
         for call, result in zip(batch.calls, results, strict=True):
             if isinstance(result, Answer):
@@ -325,6 +327,7 @@ class LaneRun:
                 if fault is not None:
                     self._give_up(call, fault, batch.tries)
                     continue
+                self._remarks.see(call.payload, result)
                 try:
                     self.store(call, result, self._stored, functools.partial(self._unstorable, call))
                 except StoreError as error:  # the others of this batch are handed over, too: they may yet be written
@@ -332,7 +335,7 @@ class LaneRun:
                 continue
             if result.charged:
                 self._doubt([call])
-                spent += self._bound(call) if self._needs_bound else 0.0
+                held += self._bound(call) if self._needs_bound else 0.0
             if result.retry and batch.tries <= (1 if result.garbled else self._limits.max_retries):
                 again.append(call)
             else:
@@ -343,7 +346,7 @@ class LaneRun:
             self._try_later(_Batch(again, batch.tries, batch.throttles), None)
         if unwritten is not None:
             raise unwritten
-        return spent
+        return spent + held
 
     def _stored(self) -> None:
         """Run by the store's writer thread, once per durable answer."""
@@ -471,7 +474,7 @@ class LaneRun:
         return Progress(
             self.function, self.name, self.done, total, self.failed, self.retries, rate,
             left / rate if rate else None, self.tokens, None if self.unpriced else self.cost, self.in_flight,
-            note=self._waits(now), asked_elsewhere=self._supply.note if self._supply else "",
+            note=self._waits(now), asked_elsewhere=self._supply.note if self._supply else "", remark=self._remarks.text,
         )  # fmt: skip
 
     def _waits(self, now: float) -> str:

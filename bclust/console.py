@@ -63,6 +63,7 @@ class Terminal:
         self._lanes: dict[str, Any] = {}
         self._printed: dict[str, int] = {}
         self._waited: dict[str, tuple[str, float]] = {}
+        self._remarked: set[tuple[str, str]] = set()
         self._node = ""
 
     # --- a build -----------------------------------------------------------------------------------------------
@@ -124,6 +125,10 @@ class Terminal:
 
     def _calling(self, event: Calling) -> None:
         progress = event.progress
+        if progress.remark and (self._node, progress.lane) not in self._remarked:
+            self._remarked.add((self._node, progress.lane))
+            self._stop_live()
+            self._say(f"[yellow]warning:[/] {escape(f'{self._node}: {progress.lane}: {progress.remark}')}", always=True)
         self._lanes[f"{progress.function} {progress.lane} {bool(progress.open_batches)}"] = progress
         if not self.err.is_terminal:
             self._plain_progress(progress)

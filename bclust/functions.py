@@ -330,7 +330,9 @@ class Lane(Protocol):
     A lane with a true attribute ``heavy`` computes on this machine, in batches, and in ``answer`` alone: with
     ``executor: ray`` that is done by a cluster. A method ``halt()``, where there is one, is called when no more calls
     will be started.
-    One that is asked in batches has an attribute ``batching``: a BatchLane, or None where it is not.
+    A method ``remark(payload, answer)``, where there is one, says in a few words what an answer suffers from, if it does;
+    where many do, users are told while the lane runs. One that is asked in batches has an attribute ``batching``: a BatchLane,
+    or None where it is not.
     """
 
     limits: Limits

@@ -47,7 +47,7 @@ WORDS |= {
         "input_tokens", "interaction_theme", "latency_ms", "matching_answer", "n_clusters", "n_rows", "only_a", "only_b",
         "output_tokens", "p_approve", "p_value", "q_value", "ran_at", "rate_a", "rate_b", "resource_type", "response_theme",
         "share_a", "share_b", "source_file", "source_line", "started_at", "statement_theme", "system_message",
-        "theme_at_chance", "theme_source", "theme_validity", "validity_high", "validity_low", "yes_bias", "yes_bias_high",
+        "theme_source", "theme_validity", "unconfirmed_theme", "validity_high", "validity_low", "yes_bias", "yes_bias_high",
         "yes_bias_low",
     )
 }  # fmt: skip

@@ -68,9 +68,7 @@ def cluster_table(kind: str, clustering: str) -> str:
     return _sql(f"""
         select
             cluster_id, n, statement_theme, response_theme, interaction_theme, theme_source,
-            theme_validity, validity_low, validity_high,
-            validity_low <= 0.5 as theme_at_chance,  -- a judge is not shown to do better than chance with this name
-            stability, theme_error
+            theme_validity, validity_low, validity_high, unconfirmed_theme, stability, theme_error
         from {kind}_cluster_themes
         where clustering = {literal(clustering)}
         order by n desc, cluster_id

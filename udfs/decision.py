@@ -9,15 +9,10 @@ from functools import lru_cache
 
 from bclust.errors import FunctionError, did_you_mean
 from bclust.functions import scalar
+from udfs._endings import is_cut_off, is_refused_by_server
 from udfs._reasoning import parted
 
 WORDINGS = ("approve", "object")
-# OpenAI, Anthropic; Gemini (ai.google.dev/api/generate-content, FinishReason); Bedrock (Converse, stopReason); Zhipu
-REFUSED_BY_SERVER = {
-    "content_filter", "refusal", "safety", "prohibited_content", "blocklist", "spii", "recitation", "guardrail_intervened",
-    "content_filtered", "sensitive", "error_toxic",
-}  # fmt: skip
-CUT_OFF = {"length", "max_tokens", "model_length", "max_output_tokens", "token_limit"}  # as udfs/is_cut_off.sql
 
 
 @scalar(
@@ -45,15 +40,6 @@ def decision(
     return [_row(text, words or "approve", failure, finish) for text, words, failure, finish in rows]
 
 
-def is_refused_by_server(finish_reason: str | None) -> bool:
-    """Whether an answer ended since a filter stopped it.
-
-    >>> is_refused_by_server("SAFETY"), is_refused_by_server("content_filter: PROHIBITED_CONTENT"), is_refused_by_server("stop")
-    (True, True, False)
-    """
-    return finish_reason is not None and finish_reason.lower().split(":")[0].strip() in REFUSED_BY_SERVER
-
-
 def _row(text: str | None, wording: str, error: str | None, finish_reason: str | None) -> str:
     if wording not in WORDINGS:
         raise FunctionError(f"there is no wording {wording!r}", hint=did_you_mean(wording, WORDINGS))
@@ -61,7 +47,7 @@ def _row(text: str | None, wording: str, error: str | None, finish_reason: str |
         return "error"
     if is_refused_by_server(finish_reason):
         return "refused"
-    return "error" if text is None else _parse(text, wording, (finish_reason or "").lower() in CUT_OFF)
+    return "error" if text is None else _parse(text, wording, is_cut_off(finish_reason))
 
 
 @lru_cache(maxsize=65_536)

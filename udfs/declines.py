@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from bclust.functions import scalar
-from udfs.decision import is_refused_by_server, sentences_of
+from udfs._endings import is_refused_by_server
+from udfs.decision import sentences_of
 
 MOST_WORDS = 25  # that may follow: who goes on has reacted
 MOST_REASONS = 150  # that may follow where the request itself is refused: the reasons why, unless they turn to it after all

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bclust.errors import FunctionError, did_you_mean
 from bclust.functions import Answer, CallError, Context, Estimate, Limits, Request, call
 from udfs._batches import SETTINGS, half, in_batches
+from udfs._endings import is_cut_off
 from udfs._prices import Prices, price, prices, set_prices
 from udfs._reasoning import read_answer
 from udfs._settings import checked_number, construct
@@ -133,6 +134,13 @@ class LanguageModel:
             if isinstance(result, Answer):
                 set_prices(result, self._rates, functools.partial(_most_input, payload))
         return results
+
+    def remark(self, payload: str, answer: Answer) -> str | None:
+        """That an answer was cut off, and what to raise."""
+        if not is_cut_off(answer.finish_reason):
+            return None
+        most = json.loads(payload)["max_tokens"]
+        return f"were cut at max_tokens ({most or 'not set'}): raise it; thoughts, where there are some, count towards it"
 
     def estimate(self, payload: str) -> Estimate:
         """About four characters are a token; the cost is an upper bound: a token has at least one byte."""

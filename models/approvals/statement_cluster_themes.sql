@@ -15,19 +15,20 @@ named as (
 ),
 
 judged as (
-    select * from theme_validities('statement_theme_judgements')
+    select *, validity_low <= 0.5 as is_unconfirmed from theme_validities('statement_theme_judgements')
 )
 
 select
     z.clustering,
     z.cluster_id,
     z.n,
-    coalesce(s.name, w.keywords) as statement_theme,
+    coalesce(case when j.is_unconfirmed then null else s.name end, w.keywords) as statement_theme,
     -- the columns of response_cluster_themes; a cluster of statements holds no responses
     null::varchar as response_theme,
     null::varchar as interaction_theme,
-    case when s.name is not null then getvariable('themes_llm')::varchar else 'keywords' end as theme_source,
+    case when s.name is null or j.is_unconfirmed then 'keywords' else getvariable('themes_llm')::varchar end as theme_source,
     s.error as theme_error,
+    case when j.is_unconfirmed then s.name end as unconfirmed_theme,
     j.theme_validity,
     j.validity_low,
     j.validity_high,

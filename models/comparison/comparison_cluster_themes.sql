@@ -14,20 +14,28 @@ named as (
 ),
 
 judged as (
-    select * from theme_validities('comparison_theme_judgements')
+    select *, validity_low <= 0.5 as is_unconfirmed from theme_validities('comparison_theme_judgements')
+),
+
+given as (
+    select
+        z.clustering, z.cluster_id, z.n, w.keywords, coalesce(w.words, []) as key_words,
+        case when j.is_unconfirmed then null else a.name end as given_name,
+        a.error as theme_error,
+        case when j.is_unconfirmed then a.name end as unconfirmed_theme
+    from sizes as z
+    left join typical as w using (clustering, cluster_id)
+    left join named as a using (clustering, cluster_id)
+    left join judged as j using (clustering, cluster_id)
 ),
 
 names as (
     select
-        z.clustering, z.cluster_id, z.n, w.keywords,
-        case when z.cluster_id >= 0 then coalesce(a.name, w.keywords) end as name,
-        case when z.cluster_id >= 0 then case when a.name is not null then getvariable('themes_llm')::varchar else 'keywords' end end as name_source,
-        coalesce(case when a.name is null then w.words else content_words(a.name) end, []) as name_words,
-        coalesce(w.words, []) as key_words,
-        a.error as theme_error
-    from sizes as z
-    left join typical as w using (clustering, cluster_id)
-    left join named as a using (clustering, cluster_id)
+        * exclude (given_name),
+        case when cluster_id >= 0 then coalesce(given_name, keywords) end as name,
+        case when cluster_id >= 0 then case when given_name is null then 'keywords' else getvariable('themes_llm')::varchar end end as name_source,
+        case when given_name is null then key_words else content_words(given_name) end as name_words
+    from given
 ),
 
 words as (
@@ -65,7 +73,7 @@ supports as (
 
 candidates as (
     select
-        n.*, s.* exclude (clustering, cluster_id), j.* exclude (clustering, cluster_id),
+        n.*, s.* exclude (clustering, cluster_id), j.* exclude (clustering, cluster_id, is_unconfirmed),
         f.jaccards[n.cluster_id + 1] as stability,
         case
             -- a cluster that does not come back, or that nobody tells from others by its name, is no headline; nor is noise
@@ -81,7 +89,7 @@ candidates as (
 
 select
     clustering, cluster_id, n, name, keywords, name_source, support, keyword_support,
-    theme_validity, validity_low, validity_high, stability, theme_error,
+    theme_validity, validity_low, validity_high, stability, theme_error, unconfirmed_theme,
     -- two headlines of one clustering that would be equal are told apart by keywords that its texts hold, too
     nullif(array_to_string(
         case

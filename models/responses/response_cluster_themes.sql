@@ -19,18 +19,20 @@ named as (
 ),
 
 judged as (
-    select * from theme_validities('response_theme_judgements')
+    select *, validity_low <= 0.5 as is_unconfirmed from theme_validities('response_theme_judgements')
 )
 
 select
     z.clustering,
     z.cluster_id,
     z.n,
-    coalesce(s.name, w.statement_theme) as statement_theme,
-    coalesce(r.name, w.response_theme) as response_theme,
-    coalesce(i.name, w.interaction_theme) as interaction_theme,
-    case when r.name is not null then getvariable('themes_llm')::varchar else 'keywords' end as theme_source,
+    -- one is judged, and one language model gave all three
+    coalesce(case when j.is_unconfirmed then null else s.name end, w.statement_theme) as statement_theme,
+    coalesce(case when j.is_unconfirmed then null else r.name end, w.response_theme) as response_theme,
+    coalesce(case when j.is_unconfirmed then null else i.name end, w.interaction_theme) as interaction_theme,
+    case when r.name is null or j.is_unconfirmed then 'keywords' else getvariable('themes_llm')::varchar end as theme_source,
     nullif(concat_ws('; ', 'statement: ' || s.error, 'response: ' || r.error, 'interaction: ' || i.error), '') as theme_error,
+    case when j.is_unconfirmed then i.name end as unconfirmed_theme,
     j.theme_validity,
     j.validity_low,
     j.validity_high,

@@ -32,5 +32,5 @@ select
     answer.text as answer,
     answer.error as error,
     answer.cost_usd as cost_usd,
-    theme_of(answer.text) as theme
+    theme_of(answer.text, texts := texts, finish_reason := answer.finish_reason) as theme
 from answered

@@ -506,6 +506,7 @@ def _themes(members: pl.DataFrame, kind: str, shape: Shape, rng: np.random.Gener
         **{c: pl.Series(v, dtype=pl.String) for c, v in columns.items()},
         theme_source=pl.lit("namer"),
         theme_error=pl.lit(None, dtype=pl.String),
+        unconfirmed_theme=pl.lit(None, dtype=pl.String),
         stability=pl.Series(np.round(rng.uniform(0.4, 1, len(counts)), 3)),
         **_validity(len(counts), shape, rng),
     )
@@ -527,6 +528,7 @@ def _comparison_themes(members: pl.DataFrame, shape: Shape, rng: np.random.Gener
         keyword_support=pl.lit(0.6),
         stability=pl.Series(stability),
         theme_error=pl.lit(None, dtype=pl.String),
+        unconfirmed_theme=pl.lit(None, dtype=pl.String),
         headline=pl.Series(
             [name if s >= 0.6 and shape.themes else None for name, s in zip(names, stability, strict=True)], dtype=pl.String
         ),

@@ -60,7 +60,7 @@ def test_clusters_without_a_namer_go_by_their_words_and_names_cost_a_call_for_ea
     assert outcome.returncode == 0, outcome.stderr
     with open_published(tmp_path / "x" / "warehouse.duckdb") as warehouse:
         [counts] = warehouse.rows(
-            "select count(*) as n, count(*) filter (theme_source = 'namer') as named, count(response_theme) as themes, "
+            "select count(*) as n, count(*) filter (theme_source = 'namer' or unconfirmed_theme is not null) as named, count(response_theme) as themes, "
             "count(theme_error) as errors, (select count(*) from response_theme_answers) as calls from response_cluster_themes"
         )
     assert counts == {"n": 20, "named": named, "themes": 20, "errors": 0, "calls": calls}
