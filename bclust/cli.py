@@ -295,7 +295,7 @@ def report(
     import json
     import subprocess
 
-    from bclust.session import environment as environment_of
+    from bclust.config import environment as environment_of
     from bclust.shared import use_token
 
     manifest = read_manifest(project_dir, target, None)
@@ -364,8 +364,8 @@ def debug(target: Target = None, project_dir: ProjectDir = HERE) -> None:
     import platform
     from importlib.metadata import version
 
+    from bclust.config import environment
     from bclust.console import print_text
-    from bclust.session import environment
     from bclust.shared import TOKEN
     from bclust.warehouse import lock_holder
 

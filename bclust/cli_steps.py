@@ -56,7 +56,7 @@ def selection_of(manifest: Manifest, include: list[str] | None, exclude: list[st
 
 def readable(manifest: Manifest, *, working: bool) -> Warehouse:
     """What is published, or the working file."""
-    from bclust.session import environment
+    from bclust.config import environment
     from bclust.shared import open_shared
     from bclust.warehouse import open_published
 

@@ -6,6 +6,7 @@ YAML comes through pyyaml; each mapping remembers where its keys stood.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -346,3 +347,15 @@ def parse_vars(text: str | None) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError("--vars must be a mapping", hint="write --vars '{n_statements: 100}'")
     return {str(k): v for k, v in value.items()}
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The environment, with what a .env beside bclust.yml adds to it."""
+    found = dict(os.environ)
+    path = root / ".env"
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name, equals, value = line.strip().removeprefix("export ").partition("=")
+            if equals and not name.startswith("#"):
+                found.setdefault(name.strip(), value.strip().strip("'\""))
+    return found

@@ -355,6 +355,8 @@ class Caller(Protocol):
 
     A method ``read(columns)``, where there is one, makes the fields of the returned STRUCT, by name, of those that are stored:
     so what is stored stays as it came, and may be understood better later. A value is None where nothing is stored.
+    A method ``outside()``, where there is one, gives fingerprints of what its answers depend on besides the project's own files
+    and the seeds that it reads, by words for it ("files of smol"): tables are built anew when one changes.
     """
 
     def __init__(self, context: Context) -> None: ...

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bclust.config import ProjectConfig, plain
+from bclust.config import ProjectConfig, environment, plain
 from bclust.errors import SelectionError, did_you_mean
+from bclust.functions import Context
+from bclust.nodes import SEED
 from bclust.sql import digest
 
 if TYPE_CHECKING:
@@ -27,6 +30,18 @@ class Manifest:
     data_tests: tuple[DataTest, ...]
     unit_tests: tuple[UnitTest, ...]
     graph: Graph
+
+    @functools.cached_property
+    def context(self) -> Context:
+        """What functions may know of the project."""
+        seeds = {n.name: [plain(r) for r in n.rows or ()] for n in self.nodes.values() if n.kind == SEED}
+        return Context(root=self.config.root, seeds=seeds, env=environment(self.config.root))
+
+    @functools.cached_property
+    def outside(self) -> Mapping[str, Mapping[str, str]]:
+        """Fingerprints of what answers depend on outside of the project, by paid function and words for it."""
+        targets = {f.name: f.target for f in self.functions.values() if f.kind == "call" and hasattr(f.target, "outside")}
+        return {name: target(self.context).outside() for name, target in targets.items() if target}
 
     def node(self, name: str) -> Node:
         """The node of that name, with "did you mean"."""

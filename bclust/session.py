@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from bclust.arrow_functions import arrow_function
 from bclust.calls import CallDesk, CallStore
-from bclust.config import plain
-from bclust.functions import Context
-from bclust.nodes import SEED
 from bclust.sources import files_hash, read_source
 from bclust.warehouse import Warehouse
 
@@ -19,23 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
+    from bclust.functions import Context
     from bclust.manifest import Manifest
     from bclust.nodes import Node
     from bclust.ray_executor import RayExecutor
     from bclust.registry import Function
     from bclust.sources import SourceRows
-
-
-def environment(root: Path) -> dict[str, str]:
-    """The environment, with what a .env beside bclust.yml adds to it."""
-    found = dict(os.environ)
-    path = root / ".env"
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            name, equals, value = line.strip().removeprefix("export ").partition("=")
-            if equals and not name.startswith("#"):
-                found.setdefault(name.strip(), value.strip().strip("'\""))
-    return found
 
 
 class Session:
@@ -49,8 +34,7 @@ class Session:
         self.stop = stop or threading.Event()
         self.offline = offline
         self.refresh = frozenset(refresh)
-        seeds = {n.name: [plain(r) for r in n.rows or ()] for n in manifest.nodes.values() if n.kind == SEED}
-        self.context = Context(root=manifest.config.root, seeds=seeds, env=environment(manifest.config.root))
+        self.context = manifest.context
         self.executor = _executor(manifest, self.context) if not read_only else None
         self.store = CallStore(manifest.config.store_path, read_only=read_only)
         asked_anew = self.refresh if not (read_only or offline) else ()

@@ -139,12 +139,13 @@ def fingerprint(node: Node, manifest: Manifest, versions: Mapping[str, str]) -> 
     else:
         code = canonical_json({"rows": node.rows, "types": node.declared_types})
     functions = {f: f"v{manifest.functions[f].version} {manifest.functions[f].source_hash}" for f in node.functions}
+    outside = {what: content for f in node.functions for what, content in manifest.outside.get(f, {}).items()}
     return Fingerprint(
         code=code,
         code_hash=sql_reader.digest(node.canonical or code),
         config=canonical_json({k: plain(node.config[k]) for k in DATA_CONFIG if k in node.config}),
         vars=canonical_json({v: manifest.config.vars[v] for v in node.variables}),
-        functions=canonical_json(functions),
+        functions=canonical_json(functions | outside),
         inputs=canonical_json({name: versions.get(name) for name in node.depends_on}),
     )
 
@@ -166,7 +167,10 @@ def reasons(
     if now.vars != before.vars:
         found.append("variables changed: " + ", ".join(_changed(before.vars, now.vars, values=True)))
     if now.functions != before.functions:
-        found.append("functions changed: " + ", ".join(_changed(before.functions, now.functions)))
+        changed = _changed(before.functions, now.functions)
+        outside = [what for what in changed if " " in what]  # no function has such a name
+        found += ["functions changed: " + ", ".join(f for f in changed if f not in outside)] if outside != changed else []
+        found += ["changed: " + ", ".join(outside)] if outside else []
     if now.inputs != before.inputs and not stays(node, now, before, contains or {}):
         found.append("inputs changed: " + ", ".join(_changed(before.inputs, now.inputs)))
     if record.failed_calls:

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from reports._warehouse import Warehouse
 
 # What the kinds of findings are headed by, in the order of the table.
-HEADINGS = {"warning": "What spoils a comparison", "difference": "What differs", "none": "What is not shown"}
+HEADINGS = {
+    "warning": "What spoils a comparison",
+    "difference": "What differs",
+    "noise": "How far one language model differs from itself",
+    "none": "What is not shown",
+}
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from bclust.errors import FunctionError, did_you_mean
+from bclust.errors import BclustError, FunctionError, did_you_mean
 from bclust.functions import Context, Limits, member
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 _LIMITS = (
     "max_concurrency", "batch_size", "requests_per_minute", "tokens_per_minute", "timeout_s", "max_retries", "initial_sleep_s",
@@ -51,6 +52,18 @@ def construct(
     _check(what, settings, parameters, [*parameters, *_LIMITS, *taken])
     made = target(context, **settings)
     return made, dataclasses.replace(made.limits, **limits)
+
+
+def files_of(names: Iterable[str], opened: Callable[[str], Any]) -> dict[str, str]:
+    """The fingerprints of files (an attribute ``files``) from which some of those are made, by what they are of.
+
+    What cannot be opened says so when it is used.
+    """
+    found = {}
+    for name in names:
+        with contextlib.suppress(BclustError, OSError):
+            found[f"files of {name}"] = getattr(opened(name), "files", None)
+    return {name: files for name, files in found.items() if files}
 
 
 def _check(what: str, settings: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter], known: Collection[str]) -> None:

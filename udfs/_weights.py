@@ -1,11 +1,20 @@
-"""Weights of models that run here: loaded once per process whatever the rows that name them, and one model after the other."""
+"""Weights of models that run here: loaded once per process whatever the rows that name them, and one model after the other.
+
+What a folder of weights is, its content says, not its path: the same files elsewhere are the same model, and other files in the
+same place are another one.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bclust.private_files import open_private, private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -41,3 +50,69 @@ def _files(folder: Path) -> tuple[tuple[str, int, int], ...]:
     if not folder.is_dir():
         return ()
     return tuple(sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in folder.iterdir() if f.is_file()))
+
+
+# --- which model it is -----------------------------------------------------------------------------------------
+
+_DECIDES = (".safetensors", ".bin", ".gguf", ".pt", ".json", ".jinja", ".model", ".txt")  # files that a model is read from
+_LEFT_OVER = ("training_args", "optimizer", "scheduler", "trainer_state", "rng_state")  # of training
+_REGISTER = ".bclust/weights.json"
+_NOTING = threading.Lock()
+
+
+def fingerprint(root: Path, folder: Path) -> str:
+    """What is in a folder of weights, in 16 hex digits: names and contents of the files from which a model is read.
+
+    A file is read once, and again when its size or time has changed; the project ``root`` remembers.
+    """
+    register = _read(root)
+    seen, before = register.setdefault("files", {}), json.dumps(register, sort_keys=True)
+    whole = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.suffix not in _DECIDES or file.name.startswith(_LEFT_OVER) or not file.is_file():
+            continue
+        stat = file.stat()
+        known = seen.get(str(file.resolve()), [0, 0, ""])
+        if known[:2] != [stat.st_size, stat.st_mtime_ns]:
+            with file.open("rb") as opened:
+                known = [stat.st_size, stat.st_mtime_ns, hashlib.file_digest(opened, "sha256").hexdigest()]
+            seen[str(file.resolve())] = known
+        whole.update(f"{file.name}\0{known[2]}\n".encode())
+    if json.dumps(register, sort_keys=True) != before:
+        _write(root, register)
+    return whole.hexdigest()[:16]
+
+
+def identity_of(root: Path, model: str, digest: str) -> dict[str, str]:
+    """By what the answers of the weights with this fingerprint are stored.
+
+    That is the fingerprint. Before there were fingerprints it was the name of the folder: where a call store is older than them,
+    the first weights that are seen under a name go on with it, so that what is stored stays found.
+    """
+    register = _read(root)
+    known = register.setdefault("identities", {})
+    if digest not in known:
+        is_older = register.setdefault("store_is_older", (root / ".bclust" / "calls.sqlite").is_file())
+        is_new_name = not any(identity.get("model") == model for identity in known.values())
+        known[digest] = {"model": model} if is_older and is_new_name else {"weights": digest}
+        _write(root, register)
+    return dict(known[digest])
+
+
+def _read(root: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads((root / _REGISTER).read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _write(root: Path, register: dict[str, Any]) -> None:
+    """Where nothing can be written, files are read again each time."""
+    path = root / _REGISTER
+    with _NOTING, contextlib.suppress(OSError):
+        private_folder(path.parent)
+        new = path.with_suffix(f".{threading.get_ident()}.new")
+        with open_private(new, "wb") as file:
+            file.write(json.dumps(register, indent=1).encode())
+        new.replace(path)

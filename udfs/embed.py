@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bclust.errors import FunctionError, did_you_mean
 from bclust.functions import Answer, CallError, Context, Estimate, Limits, Request, call
 from udfs._prices import Prices, price, prices
-from udfs._settings import construct
+from udfs._settings import construct, files_of
 from udfs.embedders import CalledEmbedder, Vectors, is_fitted
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class Embed:
         """The payload is the embedder's identity and the text."""
         lane = self._embedders[embedder] if embedder in self._embedders else self._open(embedder)
         return Request(embedder, f"{lane.head}{encode_basestring(text)}}}") if lane else None
+
+    def outside(self) -> dict[str, str]:
+        """Fingerprints of the files from which embedders are made."""
+        return files_of(self._rows, lambda name: getattr(self._open(name), "embedder", None))
 
     def lane(self, name: str) -> EmbedderLane:
         """The embedder of that name."""

@@ -15,7 +15,7 @@ from udfs._batches import SETTINGS, half, in_batches
 from udfs._endings import is_cut_off
 from udfs._prices import Prices, price, prices, set_prices
 from udfs._reasoning import read_answer
-from udfs._settings import checked_number, construct
+from udfs._settings import checked_number, construct, files_of
 from udfs.providers import Chat
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _OVERHEAD = 8  # tokens that a chat format adds to a message, at most
 _USUAL_OUTPUT, _MOST_OUTPUT = 256, 4096  # tokens assumed where max_tokens is not set, for an estimate and for a bound
-_TAKEN = ("llm_id", "role", "temperature", "max_tokens", "usd_per_mtok_in", "usd_per_mtok_out", *SETTINGS)
+_TAKEN = ("llm_id", "role", "replicate", "temperature", "max_tokens", "usd_per_mtok_in", "usd_per_mtok_out", *SETTINGS)
 
 
 @call(
@@ -77,6 +77,10 @@ class Llm:
         texts, reasoning, ends = zip(*said, strict=True) if said else ((), (), ())
         return {"text": list(texts), "reasoning": list(reasoning), "finish_reason": list(ends)}
 
+    def outside(self) -> dict[str, str]:
+        """Fingerprints of the files from which language models are made: weights, recorded answers."""
+        return files_of(self._rows, lambda name: self.lane(name).provider)
+
     def lane(self, name: str) -> LanguageModel:
         """The language model of that name."""
         return self._models.get(name) or self._open(name)
@@ -102,7 +106,11 @@ class LanguageModel:
         max_tokens = checked_number(self._what, "max_tokens", row.get("max_tokens"), low=1)
         self._max_tokens = None if max_tokens is None else int(max_tokens)
         self.batching = in_batches(self._what, row, self.provider, _chat, lambda: self._list_prices, _most_input)
-        self._identity = json.dumps(self.provider.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        replicate = checked_number(self._what, "replicate", row.get("replicate"))
+        apart = {"replicate": int(replicate)} if replicate else {}  # asked apart from another row of the same language model
+        self._identity = json.dumps(
+            {**self.provider.identity(), **apart}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
         self.frames: dict[tuple[float | None, int | None, bool | None], tuple[str, str]] = {}
 
     def frame(self, temperature: float | None, max_tokens: int | None, logprobs: bool | None) -> tuple[str, str]:
@@ -180,4 +188,5 @@ def _chat(payload: str) -> Chat:
         asked["max_tokens"],
         asked["logprobs"],
         asked.get("truth"),
+        asked["llm"].get("replicate", 0),
     )

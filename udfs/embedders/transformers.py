@@ -11,11 +11,12 @@ of at least 0.99997 to it. Mean pooling over the tokens that are no padding: Rei
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from bclust.errors import FunctionError
 from bclust.functions import CallError, Context, Estimate, Limits
-from udfs._weights import Loaded, weights
+from udfs._weights import Loaded, fingerprint, identity_of, weights
 from udfs.embedders import Vectors
 
 if TYPE_CHECKING:
@@ -41,17 +42,24 @@ class Embedder:
         device: str = "auto",
     ) -> None:
         folder = context.root / model
-        self._source = str(folder) if folder.is_dir() else model
+        self._root, self._folder = context.root, folder if folder.is_dir() else None
+        self._source = str(folder) if self._folder else model
         self._model_name, self._revision, self._prefix, self._max_length = model, revision, prefix, max_length
         self._device_name = device
         # large batches are cut into small ones of like length below
         self.limits = Limits(max_concurrency=1, batch_size=256, timeout_s=None, max_retries=1, sort_by_length=True)
 
+    @functools.cached_property
+    def files(self) -> str | None:
+        """A fingerprint of the files of the model; None for a name on the hub."""
+        return fingerprint(self._root, self._folder) if self._folder else None
+
     def identity(self) -> dict[str, Any]:
-        """What decides the vector: the model, and how texts are cut and marked."""
+        """What decides the vector: the model (of a folder: what is in it), and how texts are cut and marked."""
+        model = identity_of(self._root, self._model_name, self.files) if self.files else {"model": self._model_name}
         return {
             "provider": "transformers",
-            "model": self._model_name,
+            **model,
             "revision": self._revision,
             "prefix": self._prefix,
             "max_length": self._max_length,

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Chat:
     """One request: at most one system message and one prompt.
 
-    ``sample`` numbers repeated requests. ``truth`` is what only ``simulated`` may know of the question; the other
-    providers never see it.
+    ``sample`` numbers repeated requests, ``replicate`` the rows that ask one language model apart. ``truth`` is what only
+    ``simulated`` may know of the question; the other providers never see it.
     """
 
     prompt: str
@@ -38,6 +38,12 @@ class Chat:
     max_tokens: int | None = None
     logprobs: bool = False
     truth: Mapping[str, Any] | None = None
+    replicate: int = 0
+
+    @property
+    def draw(self) -> int:
+        """What tells this request's draw from others of equal words: where a seed is asked for, it is that of no other."""
+        return self.sample + 1_000_003 * self.replicate
 
     @property
     def messages(self) -> list[dict[str, str]]:

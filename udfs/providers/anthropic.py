@@ -42,7 +42,7 @@ _MOST_TOKENS = 1024  # the interface wants a number; this one where max_tokens i
 
 
 class Provider:
-    """``extra_body`` is merged into every request."""
+    """``extra_body`` is merged into every request. ``identity`` is that of ``udfs/providers/openai.py``."""
 
     free = False
 
@@ -52,6 +52,7 @@ class Provider:
         *,
         model: str,
         base_url: str | None = None,
+        identity: str | None = None,
         api_key_env: str | None = None,
         top_p: float | None = None,
         top_k: int | None = None,
@@ -62,6 +63,7 @@ class Provider:
         self._context = context
         self._model = model
         self._base_url = checked_url(base_url)
+        self._named = identity or self._base_url
         self._variable = api_key_env or (None if base_url else "ANTHROPIC_API_KEY")
         thinking = {"type": "enabled", "budget_tokens": thinking_tokens} if thinking_tokens else {"type": "adaptive"}
         asked = {
@@ -76,7 +78,7 @@ class Provider:
 
     def identity(self) -> dict[str, Any]:
         """Model, server and sampling."""
-        return {"provider": "anthropic", "model": self._model, "base_url": self._base_url, **self._settings}
+        return {"provider": "anthropic", "model": self._model, "base_url": self._named, **self._settings}
 
     async def complete(self, chat: Chat) -> Answer:
         """Ask once. Raises CallError."""

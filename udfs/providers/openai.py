@@ -42,7 +42,11 @@ _SWAPPED = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max
 
 
 class Provider:
-    """``extra_body`` is merged into every request. ``top_logprobs`` is how many first tokens are asked for where they are."""
+    """``extra_body`` is merged into every request. ``top_logprobs`` is how many first tokens are asked for where they are.
+
+    ``identity`` takes the place of ``base_url`` in what an answer is stored by: a server that moves to another port or host under
+    the same identity is asked nothing twice. (The address that it had before is an identity, too.)
+    """
 
     free = False
 
@@ -52,6 +56,7 @@ class Provider:
         *,
         model: str,
         base_url: str | None = None,
+        identity: str | None = None,
         api_key_env: str | None = None,
         top_p: float | None = None,
         seed: int | None = None,
@@ -64,6 +69,7 @@ class Provider:
         self._context = context
         self._model = model
         self._base_url = checked_url(base_url)
+        self._named = identity or self._base_url
         # another server is never shown OpenAI's key: only one that is named for it
         self._variable = api_key_env or (None if base_url else "OPENAI_API_KEY")
         asked: dict[str, Any] = {
@@ -80,7 +86,7 @@ class Provider:
 
     def identity(self) -> dict[str, Any]:
         """Model, server and sampling."""
-        return {"provider": "openai", "model": self._model, "base_url": self._base_url, **self._settings}
+        return {"provider": "openai", "model": self._model, "base_url": self._named, **self._settings}
 
     async def complete(self, chat: Chat) -> Answer:
         """Ask once. Raises CallError."""
@@ -137,7 +143,7 @@ class Provider:
         if chat.logprobs:
             optional |= {"logprobs": True, "top_logprobs": self._top_logprobs}
         if "seed" in optional:
-            optional["seed"] += chat.sample
+            optional["seed"] += chat.draw
         return optional
 
     def _adapt(self, refused: str) -> None:

@@ -59,13 +59,13 @@ class Provider:
         digest = hashlib.sha256()
         for path in self._paths:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
-        self._digest = digest.hexdigest()[:16]
+        self.files = digest.hexdigest()[:16]
         self._records: dict[Key, list[Answer]] | None = None
         self.limits = Limits(max_concurrency=1, batch_size=512, timeout_s=None, max_retries=0)
 
     def identity(self) -> dict[str, Any]:
         """The files by their content."""
-        return {"provider": "recorded", "llm": self._llm, "files": self._digest}
+        return {"provider": "recorded", "llm": self._llm, "files": self.files}
 
     def complete_batch(self, chats: Sequence[Chat]) -> list[Answer | CallError]:
         """Look the answers up. Raises CallError (fatal): a file cannot be read."""

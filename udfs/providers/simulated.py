@@ -165,7 +165,7 @@ class Provider:
 
     async def complete(self, chat: Chat) -> Answer:
         """One answer, after the declared latency (half to one and a half times)."""
-        latency_ms = self._profile["latency_ms"] * (0.5 + _draw(self._profile["seed"], chat.prompt, "latency", chat.sample))
+        latency_ms = self._profile["latency_ms"] * (0.5 + _draw(self._profile["seed"], chat.prompt, "latency", chat.draw))
         await asyncio.sleep(latency_ms / 1000)
         answer = self.complete_batch([chat])[0]
         answer.latency_ms = latency_ms
@@ -193,7 +193,7 @@ def _answer(profile: Mapping[str, Any], chat: Chat) -> Answer:
     truth.setdefault("task", _task_of(chat.prompt))
     truth.setdefault("statement", _statement_of(chat.prompt))
     truth["wording"] = truth.get("wording") or truth["task"]
-    draw = functools.partial(_draw, profile["seed"], _unit(profile, truth), truth["wording"], chat.system or "", chat.sample)
+    draw = functools.partial(_draw, profile["seed"], _unit(profile, truth), truth["wording"], chat.system or "", chat.draw)
     task = _TASKS.get(truth["task"])
     if task is None:
         raise FunctionError(f"simulated: unknown task {truth['task']!r}", hint=did_you_mean(str(truth["task"]), _TASKS))
@@ -241,8 +241,8 @@ def _latent(profile: Mapping[str, Any], chat: Chat, truth: Mapping[str, Any], co
     alike = _alike(profile, truth)
     unit = functools.partial(_draw, profile["seed"], _unit(profile, truth))
     question = functools.partial(unit, truth["wording"], chat.system or "")
-    if sample_noise > 0 and question(chat.sample, "anew") < sample_noise:
-        latent = question(chat.sample, "stance")
+    if sample_noise > 0 and question(chat.draw, "anew") < sample_noise:
+        latent = question(chat.draw, "stance")
     elif coherence < 1 and question("coherent") >= coherence:
         latent = question("stance")
     else:

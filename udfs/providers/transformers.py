@@ -10,6 +10,7 @@ no temperature means what the model's own generation settings say.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bclust.functions import Answer, CallError, Context, Limits
 from udfs._reasoning import parted
-from udfs._weights import Loaded, weights
+from udfs._weights import Loaded, fingerprint, identity_of, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,14 +52,21 @@ class Provider:
         top_p: float | None = None,
     ) -> None:
         folder = context.root / model
-        self._source = str(folder) if folder.is_dir() else model
+        self._root, self._folder = context.root, folder if folder.is_dir() else None
+        self._source = str(folder) if self._folder else model
         self._name, self._revision, self._dtype, self._device, self._top_p = model, revision, dtype, device, top_p
         self.limits = Limits(max_concurrency=1, batch_size=16, timeout_s=None, max_retries=0, sort_by_length=True)
 
+    @functools.cached_property
+    def files(self) -> str | None:
+        """A fingerprint of the files of the model; None for a name on the hub."""
+        return fingerprint(self._root, self._folder) if self._folder else None
+
     def identity(self) -> dict[str, Any]:
-        """The model and its precision, and how it is sampled."""
+        """The model (of a folder: what is in it, whatever its path) and its precision, and how it is sampled."""
         asked = {"revision": self._revision, "top_p": self._top_p, "dtype": None if self._dtype == "auto" else self._dtype}
-        return {"provider": "transformers", "model": self._name, **{k: v for k, v in asked.items() if v is not None}}
+        model = identity_of(self._root, self._name, self.files) if self.files else {"model": self._name}
+        return {"provider": "transformers", **model, **{k: v for k, v in asked.items() if v is not None}}
 
     def complete_batch(self, chats: Sequence[Chat]) -> list[Answer | CallError]:
         """Generate; chats that are sampled alike go through the model together. Raises CallError (fatal): no such model."""
@@ -96,7 +104,7 @@ class Provider:
         elif temperature == 0:
             sampling |= {"temperature": None, "top_p": None, "top_k": None}
         first = _FirstScores()
-        seed = hashlib.sha256(repr([(c.prompt, c.system, c.sample) for c in chats]).encode()).digest()
+        seed = hashlib.sha256(repr([(c.prompt, c.system, c.draw) for c in chats]).encode()).digest()
         torch.manual_seed(int.from_bytes(seed[:4], "big"))
         with torch.inference_mode():
             output = model.generate(
