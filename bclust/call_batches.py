@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bclust.call_answers import Remarks, fault_of
 from bclust.call_batch_records import COLLECTED, REFUSED, UNSENT, BatchRecords, OpenBatch, age, custom_id, payloads
-from bclust.call_lanes import Progress
 from bclust.call_limits import Budget, bounded_cost
+from bclust.call_progress import Progress
 from bclust.functions import Answer, CallError, Unsure
 
 if TYPE_CHECKING:

@@ -166,7 +166,7 @@ class Supply:
         self.answered = 0  # by another process
         self.broken: StoreError | None = None
         self._claims, self._since = claims, since
-        self._ahead = max(_AHEAD, 2 * at_once)
+        self._ahead = at_once * max(2, -(-_AHEAD // at_once))  # whole batches
         self._unclaimed = deque(calls)
         self._taking: list[Call] = []
         self._ready: list[Call] = []

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from bclust.call_answers import Remarks, fault_of
 from bclust.call_limits import Budget, Concurrency, Pace, bounded_cost
+from bclust.call_progress import Progress, Speed, spread_out
 from bclust.errors import StoreError
 from bclust.functions import Answer, CallError, wire
 
@@ -35,35 +36,6 @@ _LONGEST_WAIT = 60.0  # seconds between two tries, where the server names no tim
 _LONGEST_PAUSE = 15.0  # and between two looks whether a server is there again
 _TOO_SHORT_TO_SAY = 1.0  # seconds of waiting
 _THROTTLE_PATIENCE = 10  # a server that asks to slow down gets this many times the tries of one that fails
-_RATE_WINDOW = 10.0  # seconds over which the speed shown is taken
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a lane stands. ``done`` counts stored answers, ``eta_s`` is None while the speed is unknown.
-
-    ``cost_usd`` is None where the price of some answer is unknown. Of a lane that is asked in batches: the batches that are open,
-    the questions in them, and how many of those the server has answered; ``note`` says what it waits for besides.
-    ``asked_elsewhere`` says which answers another build is waited for, ``remark`` what many of the answers suffer from.
-    """
-
-    function: str
-    lane: str
-    done: int
-    total: int
-    failed: int
-    retries: int
-    per_second: float
-    eta_s: float | None
-    tokens: int
-    cost_usd: float | None
-    in_flight: int
-    open_batches: int = 0
-    questions_there: int = 0
-    answered_there: int = 0
-    note: str = ""
-    asked_elsewhere: str = ""
-    remark: str = ""
 
 
 @dataclass(slots=True)
@@ -122,7 +94,7 @@ class LaneRun:
         self._concurrency = Concurrency(max(1, limits.max_concurrency), first_alone=limits.first_alone)
         self._requests, self._tokens = Pace(limits.requests_per_minute), Pace(limits.tokens_per_minute)
         self._paused_until = 0.0
-        ordered = sorted(self.calls, key=lambda c: (len(c.payload), c.payload)) if limits.sort_by_length else list(self.calls)
+        ordered = _in_like_batches(self.calls, limits.batch_size) if limits.sort_by_length else list(self.calls)
         self._supply = self.supply(ordered, limits.batch_size * limits.max_concurrency) if self.supply else None
         self._queue: deque[_Batch] = deque()
         if self._supply is None:
@@ -131,9 +103,9 @@ class LaneRun:
         self._count = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._samples: deque[tuple[float, int]] = deque()
+        self._speed = Speed(limits.sort_by_length)
         self._needs_bound = self.budget.max_cost is not None
-        self._halted = False
+        self._halted = self._began = False
         self._remarks = Remarks(self.lane)
         self._answers = 0
         self._silent_since: float | None = None  # since when a server that is away, or asks to wait, has answered nothing
@@ -145,7 +117,8 @@ class LaneRun:
         """Make the calls; returns when all have an answer, have failed, or may not be made."""
         self._loop = asyncio.get_running_loop()
         began = self._loop.time()
-        self._samples.append((began, 0))
+        self._speed.begin(began)
+        self._began = True
         self.pump()
         await self._finished.wait()
         self.seconds = self._loop.time() - began
@@ -159,7 +132,7 @@ class LaneRun:
         self._halted = True
         if hasattr(self.lane, "halt"):
             self.lane.halt()
-        if self._samples and not self._finished.is_set():
+        if self._began and not self._finished.is_set():
             self.pump()
 
     # --- when to start a call ----------------------------------------------------------------------------------
@@ -314,6 +287,7 @@ class LaneRun:
         """Keep the answers, try again what may pass; returns their cost, with what the others may have cost."""
         again: list[Call] = []
         spent, held, before = 0.0, 0.0, self.tokens
+        read: list[Call] = []
         unwritten: StoreError | None = None
         for call, result in zip(batch.calls, results, strict=True):
             if isinstance(result, Answer):
@@ -327,6 +301,7 @@ class LaneRun:
                 if fault is not None:
                     self._give_up(call, fault, batch.tries)
                     continue
+                read.append(call)
                 self._remarks.see(call.payload, result)
                 try:
                     self.store(call, result, self._stored, functools.partial(self._unstorable, call))
@@ -341,6 +316,7 @@ class LaneRun:
             else:
                 self._give_up(call, result.message, batch.tries)
         self.cost += spent
+        self._settled(read, self.tokens - before)
         self._tokens.give_back(batch.tokens - (self.tokens - before))
         if again:
             self._try_later(_Batch(again, batch.tries, batch.throttles), None)
@@ -453,7 +429,12 @@ class LaneRun:
         self._queue.clear()
         self._later.clear()
 
+    def _settled(self, calls: Sequence[Call], tokens: int = 0) -> None:
+        self._speed.settled(self._loop.time(), len(calls), tokens)
+
     def _give_up(self, call: Call, message: str, tries: int) -> None:
+        if tries:
+            self._settled([call])
         self.failed += 1
         self._concurrency.failed()
         self.messages[message] = self.messages.get(message, 0) + 1
@@ -463,18 +444,15 @@ class LaneRun:
 
     def progress(self) -> Progress:
         """Where this lane stands now."""
-        now, settled = self._loop.time(), self.done + self.failed
-        self._samples.append((now, settled))
-        while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_WINDOW:
-            self._samples.popleft()
-        then, before = self._samples[0]
-        rate = (settled - before) / (now - then) if now > then else 0.0
+        now = self._loop.time()
         total = len(self.calls) - (self._supply.answered if self._supply else 0)
-        left = total - settled
+        left = total - self.done - self.failed
+        calls_per_second, tokens_per_second = self._speed.per_second(now)
         return Progress(
-            self.function, self.name, self.done, total, self.failed, self.retries, rate,
-            left / rate if rate else None, self.tokens, None if self.unpriced else self.cost, self.in_flight,
+            self.function, self.name, self.done, total, self.failed, self.retries, calls_per_second,
+            self._speed.left_s(now, left), self.tokens, None if self.unpriced else self.cost, self.in_flight,
             note=self._waits(now), asked_elsewhere=self._supply.note if self._supply else "", remark=self._remarks.text,
+            tokens_per_second=tokens_per_second,
         )  # fmt: skip
 
     def _waits(self, now: float) -> str:
@@ -484,6 +462,14 @@ class LaneRun:
             return ""
         until = dt.datetime.now() + dt.timedelta(seconds=begins - now)  # noqa: DTZ005 - the clock on the wall
         return f"{self._reason}; waits until {until:%H:%M:%S}"
+
+
+def _in_like_batches(calls: Sequence[Call], batch_size: int) -> list[Call]:
+    """Calls whose batches have questions of like length, which need no padding, and come in an order that is like the whole."""
+    ordered = sorted(calls, key=lambda call: (len(call.payload), call.payload))
+    full = len(ordered) - len(ordered) % batch_size  # a batch that is not full comes last, so that no other begins within it
+    batches = [ordered[i : i + batch_size] for i in range(0, full, batch_size)]
+    return [call for batch in [*spread_out(batches), ordered[full:]] for call in batch]
 
 
 def _span(seconds: float) -> str:

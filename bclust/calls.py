@@ -22,8 +22,9 @@ from bclust.call_batch_records import BatchRecords
 from bclust.call_batches import BatchRun
 from bclust.call_claims import Claims, Supply
 from bclust.call_columns import Row, answer_kind, converter, null_rows, values, without_collection
-from bclust.call_lanes import LaneRun, Progress
+from bclust.call_lanes import LaneRun
 from bclust.call_limits import Budget
+from bclust.call_progress import Progress
 from bclust.call_store import Call, CallStore, Stored, key_prefix
 from bclust.errors import FunctionError, StoreError
 

@@ -42,6 +42,7 @@ _STYLE = {
 }  # fmt: skip
 
 
+_SLOW = 10.0  # calls a second, below which the speed is shown more precisely, and in tokens, too
 _SECONDS_BETWEEN_LINES = 5.0  # about what is waited for, where there is no terminal
 
 
@@ -263,13 +264,33 @@ def _rate(p: Any) -> str:
             p.note,
         ]
     else:
-        parts = [f"{p.per_second:,.0f}/s"]
+        parts = [_pace(p.per_second), f"{p.tokens_per_second:,.0f} tok/s" if p.tokens_per_second and p.per_second < _SLOW else ""]
     parts.append(p.asked_elsewhere)
     if p.eta_s is not None and p.done < p.total:
         parts.append(f"{duration(p.eta_s)} left")
-    parts += [f"{p.tokens / 1e6:.2f}M tok" if p.tokens else "", "" if p.cost_usd == 0 else money(p.cost_usd)]
+    parts += [_amount(p.tokens), "" if p.cost_usd == 0 else money(p.cost_usd)]
     parts += [f"{p.retries} retries" if p.retries else "", f"{p.failed} failed" if p.failed else ""]
     return "  ".join(part for part in parts if part)
+
+
+def _pace(per_second: float) -> str:
+    """
+    >>> _pace(546.2), _pace(3.14), _pace(0.05), _pace(0)
+    ('546/s', '3.1/s', '3.0/min', '')
+    """
+    if per_second >= _SLOW:
+        return f"{per_second:,.0f}/s"
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min" if per_second else ""
+
+
+def _amount(tokens: int) -> str:
+    """
+    >>> _amount(812), _amount(12_340), _amount(1_234_000), _amount(0)
+    ('812 tok', '12.3k tok', '1.23M tok', '')
+    """
+    if tokens >= 1e6:
+        return f"{tokens / 1e6:.2f}M tok"
+    return f"{tokens / 1e3:.1f}k tok" if tokens >= 1e4 else f"{tokens:,} tok" if tokens else ""
 
 
 def _calls(calls: Sequence[CallCount]) -> str:

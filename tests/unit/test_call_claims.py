@@ -16,8 +16,8 @@ import pytest
 
 from bclust import call_claims
 from bclust.call_batch_records import BatchRecords, OpenBatch
-from bclust.call_lanes import Progress
 from bclust.call_owners import Process, is_gone, this_process
+from bclust.call_progress import Progress
 from bclust.call_store import Call, CallStore, call_key
 from bclust.calls import CallDesk, Summary
 from bclust.functions import Answer, CallError, Context

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bclust.call_lanes import Progress
 from bclust.call_limits import Budget, Concurrency, Pace
+from bclust.call_progress import Progress
 from bclust.call_store import CallStore
 from bclust.calls import CallDesk, Summary
 from bclust.errors import BudgetError, FunctionError, StoreError
@@ -975,3 +975,16 @@ def test_the_answers_that_arrive_after_the_store_failed_are_counted_too(world: W
     world.store.close()
     assert len(look_up(world.desk(), world, [(p, "a") for p in party.asked])) == len(party.asked)
     assert world.store.stats()[0]["answers"] == len(party.asked), "what could be written at the end is not lost"
+
+
+def test_what_many_answers_suffer_from_is_said_once_while_the_lane_runs(world: World) -> None:
+    party = world.party("a", latency=0.05, max_concurrency=2)
+    party.remark = lambda payload, answer: "were cut" if "question 1" in payload else None  # type: ignore[attr-defined]
+    desk = world.desk()
+    look_up(desk, world, prompts_of(20))
+    said: list[tuple[int, str]] = []
+    desk.answer(on_event=lambda p: said.append((p.done, p.remark)), stop=threading.Event())
+    remarks = {remark for _, remark in said if remark}
+    assert len(remarks) == 1
+    assert re.fullmatch(r"5 of the first \d+ answers were cut", remarks.pop())
+    assert min(done for done, remark in said if remark) < 20
