@@ -19,6 +19,7 @@ answered as (
         *,
         llm(
             prompt, llm_id, system := system_message, sample := sample, logprobs := true,
+            max_tokens := getvariable('approval_max_tokens')::int,
             truth := {
                 task: yes_means, wording: wording, statement: statement, behavior: behavior, matching_answer: matching_answer,
                 "group": "group"

@@ -17,6 +17,7 @@ answered as (
         *,
         llm(
             prompt, getvariable('judge_llm')::varchar, temperature := 0.0, logprobs := true,
+            max_tokens := getvariable('judge_max_tokens')::int,
             truth := { task: 'judge', theme: theme, text: text }
         ) as answer
     from judge_questions('themes', 'members')
