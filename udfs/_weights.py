@@ -12,8 +12,9 @@ import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bclust.errors import FunctionError, did_you_mean
 from bclust.private_files import open_private, private_folder
 
 if TYPE_CHECKING:
@@ -54,14 +55,62 @@ def _files(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 # --- which model it is -----------------------------------------------------------------------------------------
 
+
+class Source(NamedTuple):
+    """Where weights are: a folder, and a GGUF file in it if that is what was named; or a name on the hub."""
+
+    name: str
+    folder: Path | None = None
+    gguf: str | None = None
+
+
+def located(root: Path, model: str) -> Source:
+    """Where the weights are that a row names. A path is relative to the project ``root``.
+
+    Raises:
+        FunctionError: it can only be a path, and there is nothing; or what is there is no model, with what it is.
+    """
+    path = (root / model).expanduser() if not model.startswith("~") else Path(model).expanduser()
+    if path.is_file() and path.suffix.lower() == ".gguf":
+        return Source(str(path.parent), path.parent, path.name)
+    if path.is_dir():
+        _check_folder(path, model)
+        return Source(str(path), path)
+    is_path = model.startswith((".", "/", "~")) or model.count("/") > 1 or model.lower().endswith(".gguf")
+    if is_path or path.exists() or (path.parent != root and path.parent.is_dir()):
+        there = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
+        hint = did_you_mean(path.name, there) or "a path is relative to the project; a name on the hub is ORGANISATION/NAME"
+        raise FunctionError(f"there is no folder of weights {model}", hint=hint)
+    return Source(model)
+
+
+def _check_folder(folder: Path, model: str) -> None:
+    if not (folder / "config.json").is_file():
+        ggufs = sorted(file.name for file in folder.glob("*.gguf"))
+        if ggufs:
+            raise FunctionError(f"{model} holds GGUF files", hint=f"name the file: model: {model.rstrip('/')}/{ggufs[0]}")
+        what = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
+        raise FunctionError(f"{model} is no folder of a model: it has no config.json", hint=f"it holds {what}")
+
+
+def written_by(folder: Path) -> list[str]:
+    """The architectures that a folder's config names; [] where it names none."""
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+        named = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
+        return [str(name) for name in named]
+    return []
+
+
 _DECIDES = (".safetensors", ".bin", ".gguf", ".pt", ".json", ".jinja", ".model", ".txt")  # files that a model is read from
 _LEFT_OVER = ("training_args", "optimizer", "scheduler", "trainer_state", "rng_state")  # of training
 _REGISTER = ".bclust/weights.json"
 _NOTING = threading.Lock()
 
 
-def fingerprint(root: Path, folder: Path) -> str:
+def fingerprint(root: Path, folder: Path, gguf: str | None = None) -> str:
     """What is in a folder of weights, in 16 hex digits: names and contents of the files from which a model is read.
+
+    Of several GGUF files only the one that is named counts.
 
     A file is read once, and again when its size or time has changed; the project ``root`` remembers.
     """
@@ -69,7 +118,8 @@ def fingerprint(root: Path, folder: Path) -> str:
     seen, before = register.setdefault("files", {}), json.dumps(register, sort_keys=True)
     whole = hashlib.sha256()
     for file in sorted(folder.iterdir()):
-        if file.suffix not in _DECIDES or file.name.startswith(_LEFT_OVER) or not file.is_file():
+        is_other = file.suffix == ".gguf" and gguf is not None and file.name != gguf
+        if file.suffix not in _DECIDES or file.name.startswith(_LEFT_OVER) or is_other or not file.is_file():
             continue
         stat = file.stat()
         known = seen.get(str(file.resolve()), [0, 0, ""])

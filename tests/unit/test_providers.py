@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import shutil
 import threading
 import time
@@ -313,6 +314,7 @@ def test_minilm_puts_like_texts_together_whatever_the_batch(bench: Bench, minilm
 def test_an_embedding_model_that_cannot_be_loaded_is_named_in_every_row(bench: Bench) -> None:
     pytest.importorskip("torch")
     (bench.folder / "empty-model").mkdir()
+    (bench.folder / "empty-model" / "config.json").write_text("{}")
     answers = bench.embed({"provider": "transformers", "model": "empty-model"}, ["a", "b"])
     assert all("empty-model cannot be loaded" in a["error"] for a in answers)
 
@@ -465,11 +467,44 @@ def test_models_are_loaded_once_whatever_the_rows_and_one_after_the_other(
     assert (sorted(loads), max(most)) == (["one", "two"], 1)
 
 
-def test_a_language_model_that_cannot_be_loaded_is_named(bench: Bench) -> None:
+def test_a_language_model_that_cannot_be_loaded_is_named_with_what_the_library_says(bench: Bench) -> None:
     pytest.importorskip("torch")
     (bench.folder / "empty-model").mkdir()
+    (bench.folder / "empty-model" / "config.json").write_text("{}")
     [answer] = bench.llm({"provider": "transformers", "model": "empty-model"}, ["a"])
-    assert "empty-model cannot be loaded" in answer["error"]
+    assert re.search(r"empty-model cannot be loaded on \w+: .{20}", answer["error"])
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("./nowhere", "there is no folder of weights ./nowhere"),
+        ("weights/lama", "there is no folder of weights weights/lama"),  # with "did you mean"
+        ("a/b/c", "there is no folder of weights a/b/c"),
+        ("weights/small.gguf", "there is no folder of weights weights/small.gguf"),
+        ("weights/empty", "weights/empty is no folder of a model: it has no config.json"),
+        ("weights/ggufs", "weights/ggufs holds GGUF files"),
+    ],
+)
+def test_a_wrong_path_is_said_before_anything_is_asked(bench: Bench, model: str, says: str) -> None:
+    for name in ("llama", "empty", "ggufs"):
+        (bench.folder / "weights" / name).mkdir(parents=True)
+    (bench.folder / "weights" / "ggufs" / "model-q4.gguf").write_bytes(b"GGUF")
+    with pytest.raises(FunctionError) as caught:
+        bench.llm({"provider": "transformers", "model": model}, ["a"])
+    assert says in str(caught.value)
+    assert {"weights/lama": "llama", "weights/ggufs": "weights/ggufs/model-q4.gguf"}.get(model, "") in (caught.value.hint or "")
+
+
+def test_an_encoder_and_a_file_that_transformers_does_not_read_are_said_to_be_that(bench: Bench) -> None:
+    pytest.importorskip("torch")
+    (bench.folder / "bert").mkdir()
+    (bench.folder / "bert" / "config.json").write_text('{"model_type": "bert", "architectures": ["BertForMaskedLM"]}')
+    [answer] = bench.llm({"provider": "transformers", "model": "bert"}, ["a"])
+    assert "is a BertForMaskedLM, which reads texts and writes none" in answer["error"]
+    (bench.folder / "broken.gguf").write_bytes(b"GGUF and no more")
+    [answer] = bench.llm({"provider": "transformers", "model": "broken.gguf"}, ["a"])
+    assert "broken.gguf cannot be loaded" in answer["error"] and "llama-server -m FILE" in answer["error"]
 
 
 # --- recorded answers ----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bclust.errors import FunctionError
 from bclust.functions import CallError, Context, Estimate, Limits
-from udfs._weights import Loaded, fingerprint, identity_of, weights
+from udfs._weights import Loaded, fingerprint, identity_of, located, weights
 from udfs.embedders import Vectors
 
 if TYPE_CHECKING:
@@ -41,9 +41,8 @@ class Embedder:
         max_length: int = 256,
         device: str = "auto",
     ) -> None:
-        folder = context.root / model
-        self._root, self._folder = context.root, folder if folder.is_dir() else None
-        self._source = str(folder) if self._folder else model
+        found = located(context.root, model)
+        self._root, self._folder, self._source = context.root, found.folder, found.name
         self._model_name, self._revision, self._prefix, self._max_length = model, revision, prefix, max_length
         self._device_name = device
         # large batches are cut into small ones of like length below

@@ -1,6 +1,8 @@
 """Causal language models that run here, with Hugging Face transformers (the extra ``local``).
 
     {llm_id: smol, provider: transformers, model: HuggingFaceTB/SmolLM-135M-Instruct, device: auto, batch_size: 16}
+    {llm_id: mine, provider: transformers, model: weights/mine}               # a folder in the project
+    {llm_id: small, provider: transformers, model: weights/small.gguf}        # read as transformers does (needs the package gguf)
 
 A tokenizer with a chat template gets messages; a template without a system role, and a model without a template, get the system
 message in front of the prompt. The detail of an answer says so (``system: folded``, ``template: none``). What a model thinks
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bclust.functions import Answer, CallError, Context, Limits
 from udfs._reasoning import parted
-from udfs._weights import Loaded, fingerprint, identity_of, weights
+from udfs._weights import Loaded, Source, fingerprint, identity_of, located, weights, written_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _MOST_TOKENS = 256  # where max_tokens is not set
 _TOP = 20  # first tokens whose log-probabilities are kept
+_WRITES = re.compile(r"ForCausalLM|LMHead|ForConditionalGeneration|ForImageTextToText")  # architectures that generate text
 
 
 class Prompt(NamedTuple):
@@ -51,16 +54,15 @@ class Provider:
         device: str = "auto",
         top_p: float | None = None,
     ) -> None:
-        folder = context.root / model
-        self._root, self._folder = context.root, folder if folder.is_dir() else None
-        self._source = str(folder) if self._folder else model
+        self._root, self._source = context.root, located(context.root, model)
         self._name, self._revision, self._dtype, self._device, self._top_p = model, revision, dtype, device, top_p
         self.limits = Limits(max_concurrency=1, batch_size=16, timeout_s=None, max_retries=0, sort_by_length=True)
 
     @functools.cached_property
     def files(self) -> str | None:
         """A fingerprint of the files of the model; None for a name on the hub."""
-        return fingerprint(self._root, self._folder) if self._folder else None
+        found = self._source
+        return fingerprint(self._root, found.folder, found.gguf) if found.folder else None
 
     def identity(self) -> dict[str, Any]:
         """The model (of a folder: what is in it, whatever its path) and its precision, and how it is sampled."""
@@ -119,7 +121,8 @@ class Provider:
 
     def _loaded(self) -> Loaded:
         settings = (self._revision, self._device, self._dtype)
-        return weights(self._source, "causal", *settings, load=lambda: _load(self._source, *settings))
+        name, gguf = self._source.name, self._source.gguf
+        return weights(name, "causal", gguf, *settings, load=lambda: _load(self._source, *settings))
 
     async def close(self) -> None:
         """The model stays loaded: more may be asked soon."""
@@ -199,22 +202,45 @@ def _ends(model: Any, tokenizer: Any) -> set[int]:
     return {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
 
 
-def _load(source: str, revision: str | None, device: str, dtype: str) -> tuple[Any, Any]:
+def _load(source: Source, revision: str | None, device: str, dtype: str) -> tuple[Any, Any]:
+    """Tokenizer and model. Raises CallError (fatal) that says what is wrong with the files."""
+    names = written_by(source.folder) if source.folder else []
+    if names and not any(_WRITES.search(name) for name in names):
+        what = f"{source.name} is a {names[0]}, which reads texts and writes none"
+        raise CallError(f"{what} (it may be an embedder: provider: transformers there)", fatal=True)
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
     except ModuleNotFoundError as error:
         raise CallError(f"{error.name} is not installed: pip install 'bclust[local]'", fatal=True) from error
+    logging.set_verbosity_error()  # what it says in between is for those who write models
+    logging.disable_progress_bar()
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if dtype == "auto" and device == "cpu":
         dtype = "float32"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-        model: Any = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=dtype)
+        asked = {"revision": revision, **({"gguf_file": source.gguf} if source.gguf else {})}
+        tokenizer = AutoTokenizer.from_pretrained(source.name, **asked)
+        model: Any = AutoModelForCausalLM.from_pretrained(source.name, dtype=dtype, **asked)
         model.to(device)
-    except (OSError, ValueError, RuntimeError, AssertionError) as error:
-        raise CallError(f"the model {source} cannot be loaded on {device}: {str(error).splitlines()[0]}", fatal=True) from error
+    except Exception as error:
+        raise CallError(f"{_what(source)} cannot be loaded on {device}: {_words(error)}{_serve(source)}", fatal=True) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return tokenizer, model.eval()
+
+
+def _what(source: Source) -> str:
+    return f"the file {source.name}/{source.gguf}" if source.gguf else f"the model {source.name}"
+
+
+def _words(error: Exception) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _serve(source: Source) -> str:
+    """Another way for files that transformers does not read."""
+    return "; serve it instead: llama-server -m FILE (docs/how-to/use-a-local-server.md)" if source.gguf else ""
