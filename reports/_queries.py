@@ -615,7 +615,7 @@ def statement(statement_id: str) -> str:
 def responses_of(statement_id: str, llms: Sequence[str]) -> str:
     """What each language model said to a statement."""
     return _sql(f"""
-        select llm_id, sample, response, finish_reason, error, input_tokens, output_tokens, latency_ms
+        select llm_id, sample, response, reasoning, finish_reason, error, input_tokens, output_tokens, latency_ms
         from responses
         where statement_id = {literal(statement_id)} and llm_id in {literals(list(llms))}
         order by llm_id, sample
@@ -625,7 +625,7 @@ def responses_of(statement_id: str, llms: Sequence[str]) -> str:
 def approvals_of(statement_id: str, llms: Sequence[str]) -> str:
     """What each language model decided on a statement, under every prompt and wording."""
     return _sql(f"""
-        select llm_id, prompt_type, prompt_name, wording, sample, decision, answer, p_approve
+        select llm_id, prompt_type, prompt_name, wording, sample, decision, answer, reasoning, p_approve
         from approvals
         where statement_id = {literal(statement_id)} and llm_id in {literals(list(llms))}
         order by llm_id, prompt_type, prompt_name, wording, sample

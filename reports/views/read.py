@@ -151,6 +151,9 @@ def _response(frame: pl.DataFrame, llm: str, against: str | None) -> None:
         page.text(row["response"], against=against, missing=why_missing(row))
         if row["response"] and row["finish_reason"] in REASONS:
             page.badge(REASONS[row["finish_reason"]], "warn")
+        if row["reasoning"]:
+            with st.expander("What it thought before"):
+                page.text(row["reasoning"])
 
 
 def why_missing(row: Mapping[str, Any]) -> str:

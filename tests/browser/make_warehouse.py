@@ -347,6 +347,9 @@ def _responses(
                         for s in statements["statement"]
                     ],
                     "response": [None if f else t for f, t in zip(failed, texts, strict=True)],
+                    "reasoning": pl.Series(
+                        [f"Is it so? {t}" if i % 7 == 0 else None for i, t in enumerate(texts)], dtype=pl.String
+                    ),
                     "finish_reason": [
                         None if f else "content_filter" if r else "stop" for f, r in zip(failed, refused, strict=True)
                     ],
@@ -424,6 +427,7 @@ def _approvals(
                         "system_message": f"You are: {name}.",
                         "prompt": "Given the following statement, would you approve of it?",
                         "answer": answer.tolist(),
+                        "reasoning": pl.Series([None] * n, dtype=pl.String),
                         "finish_reason": np.where(cut_off, "length", "stop").tolist(),
                         "cut_off": cut_off,
                         "error": np.where(decision == "error", "rate limited after 6 tries", None).tolist(),
