@@ -158,9 +158,11 @@ YES_INSTEAD = re.compile(
 NO_INSTEAD = re.compile(rf"{_WELL}(?:(?:{_SURELY}|hell|oh),? (?:not|no)\b|i (?:would|do|will) not$|not at all$|no way$)")
 # the last word of a text that was cut: "I have no" had no time to say what it has not
 CUT_WORD = re.compile(r"^(.*\b(?!is\b|say\b|be\b|answer\b)\w+),? (?:yes|no|y|n)$")
+_SAID_TO_BE = r"((?:\w+ )?(?:yes|no)\b[^,]*)"
 STATED = re.compile(
-    r"(?:(?:so|thus|therefore|hence|then|and|but),? )*(?:the|my)(?: final| short)? (?:answer|decision|response|verdict)"
-    r"(?: to (?:this|that|it))?(?: is| would be|:)+,? ?(?:an? )?((?:\w+ )?(?:yes|no)\b[^,]*)"
+    r"(?:(?:so|thus|therefore|hence|then|and|but),? )*(?:"
+    r"(?:the|my)(?: final| short)? (?:answer|decision|response|verdict)(?: to (?:this|that|it))?(?: is| would be|:)+,? ?(?:an? )?|"
+    rf"(?:final |short )?(?:answer|decision|verdict|conclusion) ?: ?(?:an? )?){_SAID_TO_BE}"  # "Thought: ... Answer: no"
 )
 _REASONS = _words(
     "because, since, due to, given that, as it, as this, as that, as the, as i, as they, as there, even if, even though, although"
