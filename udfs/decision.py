@@ -161,7 +161,8 @@ CUT_WORD = re.compile(r"^(.*\b(?!is\b|say\b|be\b|answer\b)\w+),? (?:yes|no|y|n)$
 _SAID_TO_BE = r"((?:\w+ )?(?:yes|no)\b[^,]*)"
 STATED = re.compile(
     r"(?:(?:so|thus|therefore|hence|then|and|but),? )*(?:"
-    r"(?:the|my)(?: final| short)? (?:answer|decision|response|verdict)(?: to (?:this|that|it))?(?: is| would be|:)+,? ?(?:an? )?|"
+    r"(?:the|my)(?: final| short)? (?:answer|decision|response|verdict)"
+    r"(?: to (?:this|that|it))?(?: is| would be|:)+,? ?(?:an? )?|"
     rf"(?:final |short )?(?:answer|decision|verdict|conclusion) ?: ?(?:an? )?){_SAID_TO_BE}"  # "Thought: ... Answer: no"
 )
 _REASONS = _words(
