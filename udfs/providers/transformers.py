@@ -211,11 +211,11 @@ def _load(source: Source, revision: str | None, device: str, dtype: str) -> tupl
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
+        from transformers.utils import logging as said
     except ModuleNotFoundError as error:
         raise CallError(f"{error.name} is not installed: pip install 'bclust[local]'", fatal=True) from error
-    logging.set_verbosity_error()  # what it says in between is for those who write models
-    logging.disable_progress_bar()
+    said.set_verbosity_error()  # type: ignore[no-untyped-call]  # what it says in between is for those who write models
+    said.disable_progress_bar()  # type: ignore[no-untyped-call]
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if dtype == "auto" and device == "cpu":
