@@ -358,6 +358,7 @@ def _responses(
                     "output_tokens": pl.Series(rng.integers(15, 90, n), dtype=pl.Int32),
                     "latency_ms": rng.gamma(2, 300, n),
                     "cost_usd": rng.uniform(1e-5, 9e-5, n),
+                    **_beside(n),
                     "responded_at": [
                         datetime(2026, 1, 5, 9, tzinfo=UTC).replace(tzinfo=None) + timedelta(seconds=int(s))
                         for s in rng.integers(0, 600, n)
@@ -383,6 +384,17 @@ def _responses(
                 ).filter(~pl.Series(failed))
             )
     return pl.concat(frames, how="vertical_relaxed"), pl.concat(members)
+
+
+def _beside(n: int) -> dict[str, pl.Series]:
+    """What servers tell beside an answer."""
+    return {
+        "reasoning_tokens": pl.Series([None] * n, dtype=pl.Int32),
+        "reasoning_usd": pl.Series([None] * n, dtype=pl.Float64),
+        "served_model": pl.Series(["model-1"] * n),
+        "served_fingerprint": pl.Series([None] * n, dtype=pl.String),
+        "system_folded": pl.Series([False] * n),
+    }
 
 
 def _approvals(
@@ -440,6 +452,7 @@ def _approvals(
                         "output_tokens": rng.integers(1, 8, n),
                         "latency_ms": rng.gamma(2, 120, n),
                         "cost_usd": rng.uniform(1e-6, 9e-6, n),
+                        **_beside(n),
                         "answered_at": datetime(2026, 1, 5, 9, tzinfo=UTC).replace(tzinfo=None),
                     },
                     schema_overrides={"error": pl.String, "answer": pl.String},
