@@ -10,8 +10,14 @@ if TYPE_CHECKING:
 # By file: what is wrong, the text that is replaced, and by what.
 MISTAKES: Mapping[str, Sequence[tuple[str, str, str]]] = {
     # --- approvals -------------------------------------------------------------------------------------------------
+    "models/approvals/noise_floor.sql": [
+        ("another temperature is the same language model", "and coalesce(a.settings, []) = coalesce(b.settings, [])", ""),
+        ("a failed call differs", "a.llm_id = p.llm_id and a.error is null", "a.llm_id = p.llm_id"),
+        ("limits tell language models apart", "'replicate', 'max_concurrency',", "'replicate',"),
+    ],
     "models/approvals/approvals.sql": [
-        ("p_approve is not turned where a yes objects", "else 1 - p_approve(answer.detail)", "else p_approve(answer.detail)"),
+        ("a thought's first token is the answer's", "case when answer.reasoning is null then answer.detail end", "answer.detail"),
+        ("p_approve is not turned where a yes objects", "else 1 - p_approve(first_token)", "else p_approve(first_token)"),
         ("p_approve is given however rare yes and no are", "< getvariable('least_p_mass')", "< 0"),
         ("decisions are not turned where a yes objects", "wording := yes_means, error", "wording := 'approve', error"),
         ("nothing is cut off", "is_cut_off(answer.finish_reason) as", "false as"),
@@ -448,6 +454,7 @@ MISTAKES: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "models/comparison/comparison_cluster_themes.sql": [
         ("an unstable cluster is a headline", "f.jaccards[n.cluster_id + 1] < 0.6 or", "false or"),
         ("a name that does not tell a cluster is a headline", "j.validity_low <= 0.5", "j.theme_validity <= 0.5"),
+        ("a name that no judge confirms is a name", "*, validity_low <= 0.5 as", "*, theme_validity <= 0.5 as"),
         ("words of the half that defined are counted", "on c.half = 'test' and", "on"),
     ],
     # --- the comparison --------------------------------------------------------------------------------------------
