@@ -33,7 +33,7 @@ from bclust.state import (
     write_test,
 )
 from bclust.unit_tests import run_unit_test
-from bclust.warehouse import quote
+from bclust.warehouse import open_published, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +81,6 @@ class Build:
         self.warehouse = session.warehouse
         self.budget = Budget(options.max_calls, options.max_cost)
         self.blocked: dict[str, str] = {}  # node -> the ancestor because of which it is skipped
-        self.changed = False
         self.publish_again = 0.0  # when, by the clock of ``perf_counter``, what is paid for is worth showing again
         self.failures: list[str] = []  # of the node at hand: which lane failed how, and how often
         self.spent: tuple[CallCount, ...] = ()  # its calls so far
@@ -214,7 +213,6 @@ class Build:
             self.warehouse.store_fitted(node.name)
             write_record(self.warehouse, node, new, time.perf_counter() - started, self.run.invocation_id)
         self.ledger.enter(node, new.data_version, new.contains)
-        self.changed = True
         seconds = time.perf_counter() - started
         is_worth_showing = node.paid and any(c.new for c in calls) and not self.manifest.config.shared
         if is_worth_showing and time.perf_counter() >= self.publish_again:
@@ -368,14 +366,21 @@ class Build:
             except BclustError:
                 config.warehouse_path.unlink()  # so that the next build publishes again
                 raise
-        self.changed = False
 
     def _finish(self, error: BclustError | None) -> None:
         status = "interrupted" if isinstance(error, Interrupted) else "success" if self.run.ok and error is None else "error"
         end_run(self.warehouse, self.run, status)
-        missing = not self.manifest.config.warehouse_path.exists()
-        if self.run.ok and error is None and (self.changed or missing):
+        if self.run.ok and error is None and not self._is_published():
             self.publish()
+
+    def _is_published(self) -> bool:
+        """Whether readers see what is built: a build that was killed had not come to that, and a file may be damaged."""
+        built = "select name, data_version, invocation_id from _bclust.nodes order by name"
+        try:
+            with open_published(self.manifest.config.warehouse_path) as published:
+                return published.rows(built) == self.warehouse.rows(built)
+        except BclustError:
+            return False
 
     def _block(self, name: str, why: str, *, include: bool = False) -> None:
         for below in self.manifest.graph.descendants(name) | ({name} if include else set()):

@@ -455,3 +455,22 @@ def test_a_data_test_runs_again_when_a_variable_it_names_changes(project: Projec
     assert project.run("build").code == 0
     project.replace("bclust.yml", "most: 20", "most: 1")
     assert project.run("build").code == 1
+
+
+def test_what_a_killed_build_had_made_and_not_shown_is_shown_by_the_next(project: Project) -> None:
+    project.run("build")
+    before = project.rows("from counts order by llm_id")
+    published = (project.root / "warehouse.duckdb").resolve()
+    kept = published.read_bytes()
+    project.replace("models/counts.sql", "count(*) as n", "count(*) + 1 as n")
+    project.run("build")
+    after = project.rows("from counts order by llm_id")
+    assert after != before
+    (project.root / "warehouse.duckdb").resolve().write_bytes(kept)  # as if it had been killed before it published
+    assert project.rows("from counts order by llm_id") == before
+    outcome = project.run("build")
+    assert "calls 0 new" in done(outcome.err)
+    assert project.rows("from counts order by llm_id") == after
+    (project.root / "warehouse.duckdb").resolve().write_bytes(b"damaged")
+    project.run("build")
+    assert project.rows("from counts order by llm_id") == after
