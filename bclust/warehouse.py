@@ -389,7 +389,7 @@ def export(warehouse: Warehouse, sql: str, path: Path, format_: Literal["csv", "
     options = {"csv": "format csv, header", "json": "format json, array true", "parquet": "format parquet, compression zstd"}
     statement_sql = sql.strip().rstrip(";")
     warehouse.run("copy (", f"{statement_sql}\n) to {literal(str(path))} ({options[format_]})")
-    if format_ != "parquet":
+    if format_ != "parquet" and path.is_file():  # a pipe or a device has it already
         _make_harmless(path, printable if format_ == "csv" else escaped)
 
 

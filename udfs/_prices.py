@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -67,8 +68,11 @@ def set_prices(answer: Answer, rates: Prices | None, most_input: Callable[[], in
         else:
             answer.cost_usd = price(rates, answer.input_tokens, answer.output_tokens)
     if answer.detail and '"reasoning_tokens"' in answer.detail:
-        detail = json.loads(answer.detail)
-        answer.detail = json.dumps(detail | {"reasoning_usd": price(rates, 0, detail["reasoning_tokens"])}, ensure_ascii=False)
+        with contextlib.suppress(ValueError, TypeError, LookupError):  # a recorded answer's detail may be anything
+            detail = json.loads(answer.detail)
+            answer.detail = json.dumps(
+                detail | {"reasoning_usd": price(rates, 0, detail["reasoning_tokens"])}, ensure_ascii=False
+            )
 
 
 def _is_count(tokens: Any) -> TypeGuard[int]:

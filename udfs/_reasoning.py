@@ -22,6 +22,7 @@ A mark counts where it begins the text or a line: a model that writes about `<th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -140,8 +141,9 @@ def read_answer(text: str | None, finish_reason: str | None, detail: str | None)
     said = parted(text)
     apart = None
     if detail and '"reasoning"' in detail:
-        found = json.loads(detail).get("reasoning")
-        apart = found if isinstance(found, str) else None
+        with contextlib.suppress(ValueError, AttributeError):  # a recorded answer's detail may be anything
+            found = json.loads(detail).get("reasoning")
+            apart = found if isinstance(found, str) else None
     thoughts = "\n\n".join(filter(None, (apart, said.reasoning)))
     return said.answer, thoughts or None, "length" if said.unfinished else finish_reason
 

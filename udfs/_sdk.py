@@ -64,7 +64,7 @@ _FILTERED = re.compile(
     r"inappropriate content|datainspectionfailed|content violates usage guidelines|considered high risk|prohibited_content|"
     r"敏感内容|"
     r"\b(?:prompt|request|input|output|response|content)\b.{0,40}\b(?:blocked|rejected|refused|filtered|flagged)\b.{0,60}"
-    r"\b(?:safety|policy|policies|content|moderation|guardrails?)\b|"
+    r"\b(?:safety|moderation|guardrails?|(?:content|usage|acceptable use|responsible ai) (?:filter\w*|polic\w+|management))\b|"
     r"\b(?:blocked|flagged|rejected) by (?:the |our |a )?(?:content |safety )?(?:filter|safety|moderation|guardrails?)",
     re.IGNORECASE,
 )

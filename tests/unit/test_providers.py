@@ -866,3 +866,28 @@ def test_thoughts_between_special_tokens_are_parted_from_the_text(said: str, ans
         if answer != "yes no"
         else ("yes no", None, "stop")
     )
+
+
+@pytest.mark.parametrize(
+    ("message", "is_refusal"),
+    [
+        ("Your input was blocked by our content policy", True),
+        ("Request was rejected as a result of our safety system", True),
+        ("Request rejected: content length exceeds the limit", False),
+        ("Response blocked by CORS policy", False),
+        ("Input was rejected: content must be a string", False),
+    ],
+)
+def test_a_filter_refuses_and_a_server_that_complains_of_the_request_does_not(message: str, is_refusal: bool) -> None:
+    from udfs._sdk import SaidError, refusal
+
+    assert (refusal(SaidError({"error": {"message": message}}, 400)) is not None) == is_refusal
+
+
+@pytest.mark.parametrize(
+    "detail", ['x "reasoning"', '["reasoning"]', '{"reasoning": 3}', '"reasoning_tokens"', '{"reasoning_tokens": "x"}']
+)
+def test_an_odd_detail_costs_no_recorded_answer(bench: Bench, detail: str) -> None:
+    (bench.folder / "said.jsonl").write_text(json.dumps({"prompt": "a", "response": "No", "detail": detail}))
+    [answer] = bench.llm({"provider": "recorded", "files": ["said.jsonl"]}, ["a"])
+    assert (answer["text"], answer["error"], answer["reasoning"]) == ("No", None, None)
