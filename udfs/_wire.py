@@ -1,8 +1,9 @@
 """HTTP connections from which every piece is written down (``bclust.functions.wire``) before anybody looks at it.
 
 asyncio hands a piece to ``StreamReader.feed_data`` in the same step in which it reads it from the socket (and decrypts it). So
-that is where it is written down; above that are the connections and pools of httpcore, as ever. What goes through a proxy takes
-connections of httpx's own, and is not written down.
+that is where it is written down; and only then is it taken from the socket, which until that has shown it and kept it. Above are
+the connections and pools of httpcore, as ever. What goes through a proxy takes connections of httpx's own, and is not written
+down.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
+import aiohappyeyeballs
 import h11
 import httpcore2
 import httpx2
@@ -105,20 +108,43 @@ class _Network(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         loop = asyncio.get_running_loop()
-        reader = _Reader(loop=loop)
-        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        local = (local_address, 0) if local_address else None
+        local = aiohappyeyeballs.addr_to_addr_infos((local_address, 0)) if local_address else None
         with _errors(httpcore2.ConnectTimeout, httpcore2.ConnectError):
             async with asyncio.timeout(timeout):
-                transport, _ = await loop.create_connection(
-                    lambda: protocol, host, port, local_addr=local, happy_eyeballs_delay=0.25
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                connected = await aiohappyeyeballs.start_connection(
+                    found, local_addr_infos=local, happy_eyeballs_delay=0.25, socket_factory=lambda address: _Shown(*address[:3])
                 )
+                reader = _Reader(connected, loop)
+                protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+                transport, _ = await loop.create_connection(lambda: protocol, sock=connected)
         for option in socket_options or ():
-            transport.get_extra_info("socket").setsockopt(*option)
+            connected.setsockopt(*option)
         return _Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class _Shown(socket.socket):
+    """What is read of it stays in it until ``take`` is called, or more is read: who dies in between has not received it."""
+
+    _seen = 0  # bytes that were read and are still there
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        self.take()
+        data = super().recv(size, flags | socket.MSG_PEEK)
+        self._seen = len(data)
+        return data
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        self.take()
+        self._seen = super().recv_into(buffer, nbytes, flags | socket.MSG_PEEK)
+        return self._seen
+
+    def take(self) -> None:
+        while self._seen:
+            self._seen -= len(super().recv(self._seen))
 
 
 class _Reader(asyncio.StreamReader):
@@ -127,9 +153,14 @@ class _Reader(asyncio.StreamReader):
     write_down: Callable[[bytes], None] | None = None
     waiting = 0  # bytes that nobody has taken yet
 
+    def __init__(self, connected: _Shown, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._socket = connected
+
     def feed_data(self, data: Any) -> None:
         if self.write_down is not None and data:
             self.write_down(bytes(data))
+        self._socket.take()
         self.waiting += len(data)
         super().feed_data(data)
 

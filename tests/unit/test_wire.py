@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -122,6 +123,27 @@ def test_all_that_is_read_is_written_down_and_is_the_response(server: tuple[Serv
         assert again is not None and again.read() == BODY and again.json() == responses[0].json()
         assert response_in(read[:-1]) is None
         assert response_in(read[: len(read) // 2]) is None
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the kernel's own list of connections is Linux's")
+def test_what_is_written_down_is_in_its_socket_until_then(server: tuple[Server, ssl.SSLContext]) -> None:
+    running, certificates = server
+    seen: list[tuple[int, int]] = []
+
+    class Looking(Notes):
+        def reader(self, request: str) -> Any:
+            return lambda data: seen.append((len(data), _unread(running.port)))
+
+    ask(running.url, certificates, [Looking(), Looking()])
+    assert sum(size for size, _ in seen) > 2 * len(BODY)
+    begun = 2**14 + 2**9 if running.url.startswith("https") else 0  # of TLS's records, one may be read in two pieces
+    assert all(unread > 0 and unread + begun >= size for size, unread in seen)
+
+
+def _unread(port: int) -> int:
+    """Bytes that are in the sockets of connections to this port and not read yet."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[4].split(":")[1], 16) for row in rows if int(row[2].split(":")[1], 16) == port)
 
 
 def test_a_response_that_was_read_before_is_taken_and_nobody_is_asked(server: tuple[Server, ssl.SSLContext]) -> None:
