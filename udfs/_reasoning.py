@@ -128,7 +128,17 @@ def _said(answer: str, thoughts: list[str], *, unfinished: bool) -> Said:
     return Said(around[1].strip(), reasoning or None, unfinished)
 
 
-def read_answer(text: str | None, finish_reason: str | None, detail: str | None) -> tuple[str | None, str | None, str | None]:
+def may_hold_thoughts(text: str, detail: str | None) -> bool:
+    """Whether ``read_answer`` may find some: a look at characters without which there is no mark. Nearly every answer has none.
+
+    >>> may_hold_thoughts("Yes.", None), may_hold_thoughts("</think> Yes.", None)
+    (False, True)
+    """
+    signs = "<" in text or "[" in text or ":" in text or "|" in text or "▷" in text or "..." in text
+    return signs or text[:8].lower() == "analysis" or (detail is not None and '"reasoning"' in detail)
+
+
+def read_answer(text: str, finish_reason: str | None, detail: str | None) -> tuple[str, str | None, str | None]:
     """An answer as it is stored: its text without thoughts, these, and why it ended ("length" where a thought has no end).
 
     ``detail`` has under "reasoning" what the server gave apart.
@@ -136,8 +146,6 @@ def read_answer(text: str | None, finish_reason: str | None, detail: str | None)
     >>> read_answer("No", "stop", '{"reasoning": "Lying is wrong."}')
     ('No', 'Lying is wrong.', 'stop')
     """
-    if text is None:
-        return None, None, finish_reason
     said = parted(text)
     apart = None
     if detail and '"reasoning"' in detail:

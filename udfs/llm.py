@@ -14,7 +14,7 @@ from bclust.functions import Answer, CallError, Context, Estimate, Limits, Reque
 from udfs._batches import SETTINGS, half, in_batches
 from udfs._endings import is_cut_off
 from udfs._prices import Prices, price, prices, set_prices
-from udfs._reasoning import read_answer
+from udfs._reasoning import may_hold_thoughts, read_answer
 from udfs._settings import checked_number, construct, files_of
 from udfs.providers import Chat
 
@@ -73,9 +73,12 @@ class Llm:
 
     def read(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         """Answers as they came, parted into text and reasoning; where the thought has no end, the answer ended at a limit."""
-        said = [read_answer(*row) for row in zip(columns["text"], columns["finish_reason"], columns["detail"], strict=True)]
-        texts, reasoning, ends = zip(*said, strict=True) if said else ((), (), ())
-        return {"text": list(texts), "reasoning": list(reasoning), "finish_reason": list(ends)}
+        texts, ends, details = list(columns["text"]), list(columns["finish_reason"]), columns["detail"]
+        reasoning: list[str | None] = [None] * len(texts)
+        for i, (text, detail) in enumerate(zip(texts, details, strict=True)):
+            if text is not None and may_hold_thoughts(text, detail):
+                texts[i], reasoning[i], ends[i] = read_answer(text, ends[i], detail)
+        return {"text": texts, "reasoning": reasoning, "finish_reason": ends}
 
     def outside(self) -> dict[str, str]:
         """Fingerprints of the files from which language models are made: weights, recorded answers."""
