@@ -288,13 +288,15 @@ def _check_references(nodes: Mapping[str, Node], functions: Mapping[str, Functio
                 line = next((r.line for r in analysis.variables if r.name == variable), None)
                 hint = did_you_mean(variable, config.vars) + " (vars: in bclust.yml)"
                 raise ProjectError(f"no variable {variable!r}", where=Location(node.path, line), hint=hint)
-        _check_functions(node, [f for f in analysis.functions if f.name not in functions], functions)
+        _check_functions(
+            node, [f for f in analysis.functions if f.name in analysis.unknown and f.name not in functions], functions
+        )
 
 
 def _check_functions(node: Node, others: Iterable[sql_reader.Reference], functions: Mapping[str, Function]) -> None:
     """What is no function of the project must be one of DuckDB's."""
     for function in others:
-        if not sql_reader.is_anonymous(node.sql, function.name, node.where) or function.name in known_functions():
+        if function.name in known_functions():
             continue
         where = Location(node.path, function.line, function.column)
         hint = did_you_mean(function.name, known_functions() | set(functions))

@@ -156,12 +156,14 @@ def source_hash(path: Path, uses: Iterable[str] = ()) -> str:
 def _code(text: str, folder: Path, package: tuple[str, ...]) -> tuple[list[Path], str]:
     """Which project files a file of a package (a folder below udfs/) imports, and what it does; functions share many files."""
     tree = ast.parse(text)
-    return _project_imports(tree, folder, package), ast.dump(_without_docstrings(tree))
+    nodes = list(ast.walk(tree))
+    _drop_docstrings(nodes)
+    return _project_imports(nodes, folder, package), ast.dump(tree)
 
 
-def _project_imports(tree: ast.AST, folder: Path, package: tuple[str, ...]) -> list[Path]:
+def _project_imports(nodes: Iterable[ast.AST], folder: Path, package: tuple[str, ...]) -> list[Path]:
     modules: list[str] = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -172,10 +174,9 @@ def _project_imports(tree: ast.AST, folder: Path, package: tuple[str, ...]) -> l
     return [candidate for p in paths for candidate in (p.with_suffix(".py"), p / "__init__.py") if candidate.is_file()]
 
 
-def _without_docstrings(tree: ast.AST) -> ast.AST:
-    for node in ast.walk(tree):
+def _drop_docstrings(nodes: Iterable[ast.AST]) -> None:
+    for node in nodes:
         if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.body:
             first = node.body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
                 node.body = node.body[1:]
-    return tree

@@ -18,7 +18,7 @@ from sqlglot.errors import ParseError, TokenError
 from bclust.errors import Location, ProjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 VOLATILE = frozenset(
     [
@@ -68,11 +68,16 @@ class Reference:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a statement is made of. ``given``: the tables that are named to functions in FROM, by function."""
+    """What a statement is made of.
+
+    ``given``: the tables that are named to functions in FROM, by function. ``unknown``: those of its functions that sqlglot does
+    not know.
+    """
 
     tables: tuple[Reference, ...]
     given: tuple[tuple[str, Reference], ...]
     functions: tuple[Reference, ...]
+    unknown: frozenset[str]
     variables: tuple[Reference, ...]
     canonical: str
 
@@ -85,11 +90,16 @@ class Analysis:
 def analyse(text: str, where: Location) -> Analysis:
     """Parse one SELECT. Raises ProjectError with file:line for what cannot be parsed or is not one SELECT."""
     tree = parse(text, where)
+    nodes = list(tree.walk())
+    tables = [node for node in nodes if isinstance(node, exp.Table)]
+    functions = [node for node in nodes if isinstance(node, exp.Func)]
+    unknown = [node for node in functions if isinstance(node, exp.Anonymous)]
     return Analysis(
-        tables=tuple(_tables(tree, where)),
-        given=tuple(_given(tree)),
-        functions=tuple(_functions(tree)),
-        variables=tuple(_variables(tree, where)),
+        tables=tuple(_tables(tables, where)),
+        given=tuple(_given(tables)),
+        functions=tuple(_functions(functions)),
+        unknown=frozenset(map(function_name, unknown)),
+        variables=tuple(_variables(unknown, where)),
         canonical=canonical(tree),
     )
 
@@ -141,10 +151,10 @@ def position(node: exp.Expr) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _tables(tree: exp.Expr, where: Location) -> Iterator[Reference]:
+def _tables(tables: Iterable[exp.Table], where: Location) -> Iterator[Reference]:
     """Real tables: a CTE hides a table only from its own definition on, unless it is recursive."""
     seen: set[str] = set()
-    for table in tree.find_all(exp.Table):
+    for table in tables:
         if isinstance(table.this, exp.Func):
             name = function_name(table.this)
             if name in HIDDEN_INPUTS:
@@ -168,9 +178,9 @@ def _tables(tree: exp.Expr, where: Location) -> Iterator[Reference]:
         yield Reference(table.name, *position(table))
 
 
-def _given(tree: exp.Expr) -> Iterator[tuple[str, Reference]]:
+def _given(tables: Iterable[exp.Table]) -> Iterator[tuple[str, Reference]]:
     """The texts without a name of their own (`:=`) that functions in FROM are called with, unless they name a CTE."""
-    for table in tree.find_all(exp.Table):
+    for table in tables:
         for text in _texts_given(table):
             if not _is_cte(text, text.name):
                 yield function_name(table.this), Reference(text.name, *position(table.this))
@@ -201,9 +211,9 @@ def _is_cte(node: exp.Expr, name: str) -> bool:
     return False
 
 
-def _functions(tree: exp.Expr) -> Iterator[Reference]:
+def _functions(functions: Iterable[exp.Func]) -> Iterator[Reference]:
     seen: set[str] = set()
-    for node in tree.find_all(exp.Func):
+    for node in functions:
         name = function_name(node)
         if name and name not in seen:
             seen.add(name)
@@ -235,9 +245,9 @@ def _read_by_name(table: exp.Table) -> str | None:
     return name if name in HIDDEN_INPUTS and not given else None
 
 
-def _variables(tree: exp.Expr, where: Location) -> Iterator[Reference]:
+def _variables(unknown: Iterable[exp.Anonymous], where: Location) -> Iterator[Reference]:
     seen: set[str] = set()
-    for node in tree.find_all(exp.Anonymous):
+    for node in unknown:
         if function_name(node) != "getvariable":
             continue
         argument = node.expressions[0] if node.expressions else None
@@ -247,8 +257,3 @@ def _variables(tree: exp.Expr, where: Location) -> Iterator[Reference]:
         if argument.name not in seen:
             seen.add(argument.name)
             yield Reference(argument.name, line, column)
-
-
-def is_anonymous(text: str, name: str, where: Location) -> bool:
-    """Whether sqlglot itself does not know the function ``name`` used in ``text``."""
-    return any(function_name(node) == name for node in parse(text, where).find_all(exp.Anonymous))

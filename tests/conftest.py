@@ -159,7 +159,7 @@ def starter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
     for place, *arguments in ((folder, "init", "study"), (folder / "study", "build")):
         command = [sys.executable, "-m", "bclust", *arguments]
-        outcome = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        outcome = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=1200, check=False)
         assert outcome.returncode == 0, outcome.stderr
     return folder / "study"
 

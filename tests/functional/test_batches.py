@@ -246,7 +246,7 @@ def test_a_kill_between_sending_and_writing_down_and_a_request_that_arrives_late
 def test_kills_at_any_moment_submit_nothing_twice_and_lose_nothing(batched: Callable[..., Batched]) -> None:
     """The study grows whenever little is left to ask, so that every build that is killed had something to lose."""
     draw = random.Random(7)
-    batches = batched(60, Behavior(batch_late_s=0.06, batch_hold_s=0.06, batch_s=0.3))
+    batches = batched(60, Behavior(batch_s=0.3))
     at_death: Counter[str] = Counter()
     submitted = "remote_id is not null"
     lengths = {"any moment": 2, "prepared": 1, "sent": 2, "accepted": 3, "submitted": 1, "collecting": 2}
@@ -257,6 +257,9 @@ def test_kills_at_any_moment_submit_nothing_twice_and_lose_nothing(batched: Call
         while batches.n_questions - batches.answered < 40:
             batches.n_statements += 20
         moment = next(coming)
+        for server in (batches.study.gpt, batches.study.claude):  # on a busy machine, a moment has to last for it to be seen
+            server.behavior.batch_late_s = 1.0 if moment == "sent" else 0.06
+            server.behavior.batch_hold_s = 1.0 if moment == "accepted" else 0.06
         before = (batches.accepted, batches.answered, batches.count(submitted))
 
         def reached(moment: str = moment, before: tuple[int, int, int] = before) -> bool:

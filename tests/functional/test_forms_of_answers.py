@@ -34,7 +34,7 @@ def _run(root: Path, *arguments: str, code: int | None = None) -> str:
         env=os.environ | {"PYTHONPATH": str(ROOT), "A_KEY": "none", "COLUMNS": "400"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
         check=False,
     )
     assert code is None or outcome.returncode == code, outcome.stderr

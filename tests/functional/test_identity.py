@@ -32,7 +32,7 @@ class Study:
         command = [sys.executable, "-m", "bclust", *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
         outcome = subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=200, check=False
+            command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=1200, check=False
         )
         assert outcome.returncode == code, outcome.stderr
         return outcome.stdout + outcome.stderr

@@ -60,7 +60,7 @@ class Study:
             env=self.environment(keys),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=1200,
             check=False,
         )
 

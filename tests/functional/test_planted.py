@@ -35,7 +35,7 @@ def test_a_planted_name_is_never_used(tmp_path: Path, every: int) -> None:
     def run(root: Path, *arguments: str) -> None:
         command = [sys.executable, "-m", "bclust", *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        outcome = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        outcome = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=1200, check=False)
         assert outcome.returncode == 0, outcome.stderr
 
     run(tmp_path, "init", "study")

@@ -159,7 +159,7 @@ class Study:
 
 
 def ended(process: subprocess.Popen[str]) -> Ran:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=1200)
     return Ran(process.returncode, out, err)
 
 

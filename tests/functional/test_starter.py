@@ -20,7 +20,7 @@ def bclust(folder: Path, *arguments: str, python_path: Path = ROOT) -> subproces
     """The command line in a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(python_path), "OMP_NUM_THREADS": "2"}
     command = [sys.executable, "-m", "bclust", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,7 @@ def validities(folder: Path, *, next_topic: bool) -> tuple[list[tuple[str, float
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1200,
             check=False,
         )
         assert outcome.returncode == 0, outcome.stderr

@@ -80,7 +80,7 @@ def full(made: Callable[[str], Path]) -> Iterator[Warehouse]:
 def show(path: Path, page: str, monkeypatch: pytest.MonkeyPatch, **link: str) -> AppTest:
     """A page as it is first shown."""
     monkeypatch.setenv(VARIABLE, str(path))
-    app = AppTest.from_file(str(ROOT / "reports" / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "reports" / "app.py"), default_timeout=300)
     app._page_hash = calc_hash("" if page == "overview" else page)  # pages are functions: switch_page() takes files only
     app.query_params.update(link)
     return app.run()
