@@ -19,15 +19,19 @@ _TOO_MANY = 2**63
 Prices = tuple[float, float]  # US dollars per million tokens in, and out
 
 
-def prices(what: str, row: Mapping[str, Any], *, free: bool) -> Prices | None:
-    """The prices of the language model or embedder that a row describes; None where they are not known: never a guess."""
+def prices(what: str, row: Mapping[str, Any], *, free: bool, sold_as: tuple[str, str] | None = None) -> Prices | None:
+    """The prices of the language model or embedder that a row describes; None where they are not known: never a guess.
+
+    ``sold_as``: vendor and model in the published lists, where they are not the provider and the model of the row.
+    """
     own_in = checked_number(what, "usd_per_mtok_in", row.get("usd_per_mtok_in"))
     own_out = checked_number(what, "usd_per_mtok_out", row.get("usd_per_mtok_out"))
     if own_in is not None or own_out is not None:
         return own_in or 0.0, own_out or 0.0
     if free:
         return 0.0, 0.0
-    return _published(str(row["provider"]), str(row.get("model")), row.get("base_url"))
+    seller, model = sold_as or (str(row["provider"]), str(row.get("model")))
+    return _published(seller, model, row.get("base_url"))
 
 
 @functools.cache

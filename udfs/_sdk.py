@@ -1,12 +1,10 @@
-"""What the SDKs of openai and anthropic have in common: keys, connections, and what their errors mean for a call.
+"""What the SDKs of openai and anthropic have in common: how one posts with them, and what their errors mean for a call.
 
 Both come from one generator, raise errors of the same names, and speak through httpx2. They would retry by themselves; here
 they never do, since the runner decides when to try again.
 
-Where the time of a call went when it was measured (64 connections, loopback server, profile of the plain SDK): half of it in
-typed requests and responses that nobody here looks at, a fifth in the connection pool, which walks over all its connections for
-every request. So a request is posted as a dict and its response read as JSON, and the connections are split over several pools
-(``_wire.py``).
+Half of the time of a call, when it was measured (64 connections, loopback server, profile of the plain SDK), went into typed
+requests and responses that nobody here looks at. So a request is posted as a dict and its response read as JSON.
 """
 
 from __future__ import annotations
@@ -19,13 +17,10 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from bclust.errors import FunctionError
 from bclust.functions import Answer, CallError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from bclust.functions import Context
 
 _MAY_PASS = (408, 409, 425, 429)  # and all of 5xx
 _TOO_MANY = (429, 503, 529)
@@ -83,49 +78,6 @@ _NO_SYSTEM = re.compile(
     r"\brole\b.{0,40}\bsystem\b.{0,40}\b(?:invalid|unsupported|unknown)\b|input should be 'user'(?:,| or) 'assistant'",
     re.IGNORECASE,
 )
-
-
-def checked_url(base_url: str | None) -> str | None:
-    """A base URL without a trailing slash. Raises FunctionError for one that is none, or that holds a secret."""
-    if base_url is None:
-        return None
-    parts = urlsplit(str(base_url))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise FunctionError(f"base_url {base_url!r} is no URL", hint="write it like http://127.0.0.1:8000/v1")
-    if parts.username or parts.password or parts.query:
-        shown = urlunsplit((parts.scheme, parts.hostname, parts.path, "", ""))
-        raise FunctionError(
-            f"the base_url of {shown} holds more than an address", hint="keys belong into the environment: api_key_env"
-        )
-    return str(base_url).rstrip("/")
-
-
-def api_key(context: Context, variable: str | None) -> str:
-    """The key in that variable of the environment; a placeholder where no variable is named (a server that wants none).
-
-    Raises:
-        CallError: fatal, naming the variable that is not set.
-    """
-    if variable is None:
-        return "none"
-    key = context.env.get(variable, "").strip()
-    if not key:
-        raise CallError(f"{variable} is not set: export it, or put it into the file .env beside bclust.yml", fatal=True)
-    return key
-
-
-def http_client(sdk: Any) -> Any:
-    """An HTTP client for an SDK (its module) whose connections lie in several pools, with no limit of its own."""
-    import httpx2
-
-    from udfs._wire import Pools
-
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    certificates = httpx2.create_ssl_context()  # read once, not once per pool
-    # mounted, not passed as the transport: so the proxies that the environment names are still used
-    # no redirect is followed: what another host answers is not what the model says
-    pools = Pools(certificates, limits)
-    return sdk.DefaultAsyncHttpxClient(mounts={"all://": pools}, limits=limits, verify=certificates, follow_redirects=False)
 
 
 async def post(client: Any, path: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class LanguageModel:
 
     @functools.cached_property
     def _list_prices(self) -> Prices | None:
-        return prices(self._what, self._row, free=self.provider.free)
+        return prices(self._what, self._row, free=self.provider.free, sold_as=getattr(self.provider, "sold_as", None))
 
     @functools.cached_property
     def _rates(self) -> Prices | None:

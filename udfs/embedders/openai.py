@@ -11,17 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bclust.functions import Context, Estimate, Limits
-from udfs._sdk import SaidError, api_key, call_error, checked_url, http_client, post, unreadable
+from udfs._connection import Connection
+from udfs._sdk import SaidError, call_error, post, unreadable
 from udfs.embedders import Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OFFICIAL = "https://api.openai.com/v1"
+_OFFICIAL = ("https://api.openai.com/v1", "OPENAI_API_KEY")
 
 
 class Embedder:
-    """``dimensions`` shortens the vectors of models that can."""
+    """``dimensions`` shortens the vectors of models that can. ``identity`` is that of ``udfs/providers/openai.py``."""
 
     free = False
 
@@ -31,34 +32,33 @@ class Embedder:
         *,
         model: str,
         base_url: str | None = None,
+        identity: str | None = None,
         api_key_env: str | None = None,
         dimensions: int | None = None,
     ) -> None:
-        self._context = context
         self._model = model
-        self._base_url = checked_url(base_url)
-        self._variable = api_key_env or (None if base_url else "OPENAI_API_KEY")
+        self._connection = Connection(
+            context, "openai.AsyncOpenAI", _OFFICIAL, base_url=base_url, identity=identity, api_key_env=api_key_env
+        )
         self._dimensions = dimensions
-        self._client: Any = None
         self.limits = Limits(max_concurrency=8, batch_size=64)
 
     def identity(self) -> dict[str, Any]:
         """Model, server and length."""
-        return {"provider": "openai", "model": self._model, "base_url": self._base_url, "dimensions": self._dimensions}
+        return {"provider": "openai", "model": self._model, "base_url": self._connection.name, "dimensions": self._dimensions}
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Embed a batch. The tokens that the server counted are shared out by length. Raises CallError."""
         import numpy as np
-        import openai
 
         # the interface refuses an empty text; a blank has no more meaning
         body: dict[str, Any] = {"model": self._model, "input": [text or " " for text in texts], "encoding_format": "float"}
         if self._dimensions:
             body["dimensions"] = self._dimensions
         try:
-            response = await post(self._connected(), "/embeddings", body)
-        except (openai.APIError, SaidError) as error:
-            raise call_error(error, model=self._model, variable=self._variable) from error
+            response = await post(self._connection.client(), "/embeddings", body)
+        except (self._connection.errors, SaidError) as error:
+            raise call_error(error, model=self._model, variable=self._connection.variable) from error
         try:
             ordered = sorted(response["data"], key=lambda item: item["index"])
             values = np.array([item["embedding"] for item in ordered], dtype=np.float32)
@@ -75,24 +75,9 @@ class Embedder:
         """About four characters are a token."""
         return Estimate(len(text) // 4 + 1, 0, None)
 
-    def _connected(self) -> Any:
-        if self._client is None:
-            import openai
-
-            self._client = openai.AsyncOpenAI(
-                api_key=api_key(self._context, self._variable),
-                base_url=self._base_url or _OFFICIAL,
-                max_retries=0,
-                timeout=None,
-                http_client=http_client(openai),
-            )
-        return self._client
-
     async def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.close()
+        await self._connection.close()
 
 
 def _shared_out(total: Any, texts: Sequence[str]) -> list[int | None]:
