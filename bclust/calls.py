@@ -52,7 +52,7 @@ class LaneEstimate(NamedTuple):
     """What one lane of one function will be asked: what that is likely to cost, and at most, as ``--max-cost`` reserves it.
 
     Costs are in US dollars, and None where the price is unknown. ``waiting`` questions are in open batches: not answered yet, and
-    not to be paid again.
+    not to be paid again. ``needs`` is what this machine must have for them, in words.
     """
 
     function: str
@@ -64,6 +64,7 @@ class LaneEstimate(NamedTuple):
     cost_usd: float | None
     waiting: int = 0
     most_usd: float | None = 0.0
+    needs: str = ""
 
 
 @dataclass
@@ -252,7 +253,8 @@ class CallDesk:
             price = getattr(lane, "price", None)
             if price is not None:
                 cost = price(tokens_in, tokens_out)
-            rows.append(LaneEstimate(*name, len(payloads), stored[name], tokens_in, tokens_out, cost, len(waiting), most))
+            needs = getattr(lane, "needs", str)()
+            rows.append(LaneEstimate(*name, len(payloads), stored[name], tokens_in, tokens_out, cost, len(waiting), most, needs))
         return rows
 
     # --- build -------------------------------------------------------------------------------------------------

@@ -312,7 +312,7 @@ def _waiting(node: NodePlan) -> str:
 def _tokens(c: CallCount) -> str:
     if not c.new:
         return ""
-    return f"   ≈ {c.tokens / 1e3:,.1f}k tokens   ≈ {money(c.cost_usd)}"
+    return f"   ≈ {c.tokens / 1e3:,.1f}k tokens   ≈ {money(c.cost_usd)}" + (f"   {c.needs}" if c.needs else "")
 
 
 def money(usd: float | None) -> str:

@@ -293,6 +293,7 @@ def estimated(desk: CallDesk) -> tuple[CallCount, ...]:
             cost_usd=e.cost_usd,
             waiting=e.waiting,
             most_usd=e.most_usd,
+            needs=e.needs,
         )
         for e in desk.estimate()
     )

@@ -31,7 +31,8 @@ class Status(StrEnum):
 class CallCount:
     """Paid calls of one function to one lane; ``waiting`` ones are in open batches, to be collected and not paid again.
 
-    Of calls that are planned, ``cost_usd`` is what they are likely to cost, ``most_usd`` what they cost at most (None: unknown).
+    Of calls that are planned, ``cost_usd`` is what they are likely to cost, ``most_usd`` what they cost at most (None: unknown),
+    and ``needs`` what this machine must have for them, in words.
     """
 
     function: str
@@ -43,6 +44,7 @@ class CallCount:
     cost_usd: float | None = 0.0
     waiting: int = 0
     most_usd: float | None = 0.0
+    needs: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 """Weights of models that run here: loaded once per process whatever the rows that name them, and one model after the other.
 
+A model stays loaded, since more may be asked of it soon, as long as there is room: where another one needs its memory, or less is
+left than it takes, it goes.
+
 What a folder of weights is, its content says, not its path: the same files elsewhere are the same model, and other files in the
 same place are another one.
 """
@@ -7,6 +10,7 @@ same place are another one.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import threading
@@ -15,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bclust.errors import FunctionError, did_you_mean
+from bclust.functions import CallError
 from bclust.private_files import open_private, private_folder
+from udfs._memory import available, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -26,24 +32,62 @@ _LOADED: dict[Hashable, Loaded] = {}
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and its tokenizer. Who uses them holds ``lock``."""
+    """A model and its tokenizer. Who uses them holds ``lock``. ``size``: bytes of its weights (0: not known)."""
 
     tokenizer: Any
     model: Any
+    size: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def weights(source: str, *settings: str | None, load: Callable[[], tuple[Any, Any]]) -> Loaded:
+def weights(source: str, *settings: str | None, load: Callable[[], tuple[Any, Any]], size: int = 0) -> Loaded:
     """The model of a folder or a name on the hub, loaded by ``load`` unless it already was with the same settings.
 
     Rows that differ in how the model is sampled share it. A folder whose files changed is another model. What ``load`` raises
-    is raised, and tried again by the next who asks.
+    is raised, and tried again by the next who asks. ``size``: the bytes of main memory that it will take, if that is known.
+
+    Raises:
+        CallError: fatal; it does not fit into the memory that is free, other models gone.
     """
     key = (source, *settings, _files(Path(source)))
     with _LOADING:
         if key not in _LOADED:
-            _LOADED[key] = Loaded(*load())
+            _make_room(source, size)
+            _LOADED[key] = Loaded(*load(), size)
+        _LOADED[key] = _LOADED.pop(key)  # the last one is the one that was used last
         return _LOADED[key]
+
+
+def rest() -> None:
+    """No more is asked for now: models go if less memory is left than they take."""
+    with _LOADING:
+        free = available()
+        if free is not None and free < sum(loaded.size for loaded in _LOADED.values()):
+            _let_go(lambda: True)
+
+
+def _make_room(source: str, size: int) -> None:
+    free = available()
+    if free is None or size <= free:
+        return
+    _let_go(lambda: size > (available() or 0))
+    free = available() or 0
+    if size > free:
+        raise CallError(
+            f"{source} takes {in_words(size)} of memory, and {in_words(free)} are free: take a smaller model, dtype: bfloat16 "
+            "(half of float32), or a server (docs/how-to/use-a-local-server.md)",
+            fatal=True,
+        )
+
+
+def _let_go(more: Callable[[], bool]) -> None:
+    """Forget models that nobody uses, the longest unused first, while ``more`` have to go."""
+    for key in list(_LOADED):
+        lock = _LOADED[key].lock
+        if more() and lock.acquire(blocking=False):
+            del _LOADED[key]
+            lock.release()
+            gc.collect()
 
 
 def _files(folder: Path) -> tuple[tuple[str, int, int], ...]:

@@ -146,6 +146,11 @@ class LanguageModel:
                 set_prices(result, self._rates, functools.partial(_most_input, payload))
         return results
 
+    def needs(self) -> str:
+        """What this machine must have for it, in words; "" for what runs elsewhere."""
+        said = getattr(self.provider, "needs", None)
+        return said() if said else ""
+
     def remark(self, payload: str, answer: Answer) -> str | None:
         """That an answer was cut off, and what to raise."""
         if not is_cut_off(answer.finish_reason):

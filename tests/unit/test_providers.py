@@ -768,7 +768,7 @@ def test_a_declared_latency_is_really_waited(profiles: Bench) -> None:
 # --- one contract for all ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["simulated", "recorded", "transformers", "openai", "anthropic"])
+@pytest.fixture(params=["simulated", "recorded", "transformers", "openai", "anthropic", "litellm"])
 def any_provider(request: pytest.FixtureRequest, profiles: Bench) -> Iterator[dict[str, Any]]:
     with Loopback() as server:
         if request.param == "simulated":
@@ -779,6 +779,9 @@ def any_provider(request: pytest.FixtureRequest, profiles: Bench) -> Iterator[di
             yield {"provider": "recorded", "files": ["runs.jsonl"]}
         elif request.param == "transformers":
             yield local(request.getfixturevalue("tiny_llama") / "chat")
+        elif request.param == "litellm":
+            pytest.importorskip("litellm")
+            yield {"provider": "litellm", "model": "deepseek/deepseek-chat", "base_url": server.url}
         else:
             row = REMOTE[request.param](server)
             del row["api_key_env"]
@@ -800,7 +803,7 @@ def test_every_provider_answers_every_prompt_alike_in_any_order_and_can_be_used_
 
 
 def test_every_provider_file_is_under_the_contract(any_provider: dict[str, Any], profiles: Bench) -> None:
-    assert set(members("providers")) == {"simulated", "recorded", "transformers", "openai", "anthropic"}
+    assert set(members("providers")) == {"simulated", "recorded", "transformers", "openai", "anthropic", "litellm"}
     module = member("providers", any_provider["provider"])
     assert module.__doc__
     assert any_provider["provider"] in module.__doc__

@@ -19,8 +19,9 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bclust.functions import Answer, CallError, Context, Limits
+from udfs._memory import in_words, needed
 from udfs._reasoning import parted
-from udfs._weights import Loaded, Source, fingerprint, identity_of, located, weights, written_by
+from udfs._weights import Loaded, Source, fingerprint, identity_of, located, rest, weights, written_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,10 +123,28 @@ class Provider:
     def _loaded(self) -> Loaded:
         settings = (self._revision, self._device, self._dtype)
         name, gguf = self._source.name, self._source.gguf
-        return weights(name, "causal", gguf, *settings, load=lambda: _load(self._source, *settings))
+        size = self._size or 0 if self._device in ("auto", "cpu") and not _has_gpu() else 0
+        return weights(name, "causal", gguf, *settings, load=lambda: _load(self._source, *settings), size=size)
+
+    @functools.cached_property
+    def _size(self) -> int | None:
+        """Bytes of the weights in main memory; None for what is on the hub, and what cannot be known."""
+        number = {"auto": 4, "float32": 4, "bfloat16": 2, "float16": 2}.get(self._dtype)
+        return needed(self._source.folder, self._source.gguf, number) if self._source.folder else None
+
+    def needs(self) -> str:
+        """What a plan says of it."""
+        return f"{in_words(self._size)} of memory" if self._size else ""
 
     async def close(self) -> None:
-        """The model stays loaded: more may be asked soon."""
+        """The model stays loaded where there is room: more may be asked soon."""
+        rest()
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 class _FirstScores:
