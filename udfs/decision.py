@@ -63,7 +63,8 @@ def _parse(text: str, wording: str, cut: bool = False) -> str:
         if found is None:
             continue
         if found in ("approved", "disapproved") and place + 1 < len(sentences):
-            contrary = _spoken(sentences[place + 1], wording, leading=True)
+            after = sentences[place + 1]
+            contrary = _spoken(after, wording, leading=True) | (_meant(after, wording) if OF_IT.search(after) else set())
             if contrary and contrary != {found}:
                 return "unparsable"
         return found
@@ -101,6 +102,9 @@ def _meant(sentence: str, wording: str) -> set[str]:
             meant.add(negated or unobjected)
         elif VERB[verb].search(sentence):
             meant.add(plain)
+    for shares, plain in ((AGREES, "approved"), (DISAGREES, "disapproved")):
+        if shares.search(sentence):
+            meant.add(plain)
     return meant | {unobjected} if NO_OBJECTION.search(sentence) else meant
 
 
@@ -113,6 +117,7 @@ LIST_MARK = re.compile(r"^\s*(?:[-+•]\s+|[(\[]?\d{1,2}[.):\]]\s*)")
 MARKUP = re.compile(r"[*_`#<>~\"]+")
 # the last line of the question, which language models without instructions go on writing
 ECHO = re.compile(r"\b(?:approval|objection)\s*\((?:[^)\n]*\)\s*:?|[^)\n]*$)")
+NEXT_QUESTION = re.compile(r"\s*statement(?:\s*\([^)]*\))?\s*:")  # the line before it
 CHOICE = re.compile(r"[(\[]?\s*'?\b(?:yes'?\s*(?:/|\bor\b|\|)\s*'?no|no'?\s*(?:/|\bor\b|\|)\s*'?yes|y\s*/\s*n)\b'?\s*[)\]]?")
 EDGES = " .,!?:-'"
 SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|\n+|;")
@@ -124,9 +129,24 @@ def sentences_of(text: str) -> list[str]:
     for pattern, full in CONTRACTIONS:
         plain = re.sub(pattern, full, plain)
     lines = [LIST_MARK.sub("", MARKUP.sub(" ", line)) for line in plain.splitlines()]
-    sentences = SENTENCE_END.split(CHOICE.sub(" ", ECHO.sub(" ", "\n".join(lines))))
+    sentences = SENTENCE_END.split(_without_choice("\n".join(_own(lines))))
     plain_sentences = (" ".join(sentence.split()).strip(EDGES) for sentence in sentences)
     return [sentence for sentence in plain_sentences if sentence]
+
+
+def _own(lines: Sequence[str]) -> list[str]:
+    """The lines up to where the next question is made up; the statement of this one, if it is repeated first, is left out."""
+    own: list[str] = []
+    for line in lines:
+        if not NEXT_QUESTION.match(line):
+            own.append(line)
+        elif any(_without_choice(earlier).strip(EDGES) for earlier in own):
+            break
+    return own
+
+
+def _without_choice(text: str) -> str:
+    return CHOICE.sub(" ", ECHO.sub(" ", text))
 
 
 # --- what counts -----------------------------------------------------------------------------------------------
@@ -153,9 +173,13 @@ NO_FIRST = re.compile(f"no {_AFTER_NO}")
 _SURELY = "(?:absolutely|certainly|definitely|of course|sure|surely)"
 _WELL = r"(?:(?:indeed|honestly|personally|frankly|overall|well|so|then|therefore|in that case|thank you|ok|okay),? )?"
 YES_INSTEAD = re.compile(
-    rf"{_WELL}(?:{_SURELY}(?=$|[,:]| i\b)(?!, ?not\b)|i (?:would|do|will)(?: indeed| so| approve)?$|indeed$)"
+    rf"{_WELL}(?:{_SURELY}(?=$|[,:]| i\b)(?!, ?not\b)|i (?:would|do|will)(?: indeed| so| approve)?$|indeed$|"
+    r"i (?:do )?(?:think|believe) so$)"
 )
-NO_INSTEAD = re.compile(rf"{_WELL}(?:(?:{_SURELY}|hell|oh),? (?:not|no)\b|i (?:would|do|will) not$|not at all$|no way$)")
+NO_INSTEAD = re.compile(
+    rf"{_WELL}(?:(?:{_SURELY}|hell|oh),? (?:not|no)\b|i (?:would|do|will) not$|not at all$|no way$|"
+    r"i do not (?:think|believe) so$)"
+)
 # the last word of a text that was cut: "I have no" had no time to say what it has not
 CUT_WORD = re.compile(r"^(.*\b(?!is\b|say\b|be\b|answer\b)\w+),? (?:yes|no|y|n)$")
 _SAID_TO_BE = r"((?:\w+ )?(?:yes|no)\b[^,]*)"
@@ -232,4 +256,11 @@ def _negated(word: str) -> re.Pattern[str]:
 
 VERB = {word: _verb(word) for word, _, _ in VERBS}
 NEGATED = {word: _negated(word) for word, _, _ in VERBS}
+# "I agree with this statement" approves; "I agree that it is a personal matter" says nothing
+_IT = r"(?:it|this|that|(?:(?:this|that|the)(?: following| above)?|your) (?:statement|idea|proposal|sentiment|view|claim))"
+_GOOD = r"(?:it|this|that) is (?:an? )?(?:good|great|fine|right|acceptable)(?: (?:idea|thing|statement))?"
+_AGREED = rf"(?:(?:with|to) {_IT}|that {_GOOD})$"  # "I agree" alone may agree with the question
+AGREES = re.compile(rf"\bi (?:{_FILL} )*agree {_AGREED}")
+DISAGREES = re.compile(rf"\bi (?:{_FILL} )*(?:disagree|not (?:{_FILL} )*agree) {_AGREED}")
+OF_IT = re.compile(rf"\b(?:approve|disapprove|agree|disagree|object)(?: (?:of|to|with))?(?: {_IT})?$")  # and nothing else
 NO_OBJECTION = re.compile(r"\b(?:no|not have any|without(?: any)?) objections?\b")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from bclust.functions import Context
 from bclust.registry import load_functions
 from bclust.warehouse import Warehouse
 from tests.conftest import ROOT
+from udfs.decision import _row
 
 # To "would you approve of it?"
 ANSWERS = [
@@ -289,3 +291,25 @@ def test_sql_may_leave_out_what_is_the_default() -> None:
     sql = "select decision('Yes'), decision('Yes', 'object'), decision(null, error := 'down'), decision('', finish_reason := 'refusal')"
     assert warehouse.execute(sql) == [("approved", "disapproved", "error", "refused")]
     warehouse.close()
+
+
+# --- answers of real language models, read by hand (benchmarks/real.py) ----------------------------------------
+
+READ = list(csv.DictReader((ROOT / "benchmarks" / "_decisions_read.csv").read_text(encoding="utf-8").splitlines(keepends=True)))
+MISREAD = {"Yes, it is a good idea.\nStatement: Clean technology will help us grow and heal the climate at once."}
+
+
+@pytest.mark.parametrize("model", sorted({row["model"] for row in READ}))
+def test_answers_of_a_real_model_are_read_as_by_hand(model: str) -> None:
+    rows = [row for row in READ if row["model"] == model]
+    wrong = [
+        (row["answer"], row["wording"])
+        for row in rows
+        if _row(row["answer"], row["wording"], None, row["finish_reason"]) != row["by_hand"] and row["answer"] not in MISREAD
+    ]
+    assert not wrong
+    assert sum(row["answer"] in MISREAD for row in rows) <= 0.02 * len(rows)
+
+
+def test_sixty_different_answers_were_read() -> None:
+    assert len({(row["answer"], row["wording"]) for row in READ}) >= 60
