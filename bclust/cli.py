@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ from bclust.cli_steps import (
     Vars,
     Verbose,
     Working,
+    building,
     check_refresh,
     confirmed,
     new_run,
@@ -92,9 +93,7 @@ def build(
 ) -> None:  # fmt: skip
     """Build what is selected and stale, with its tests; missing or stale inputs come along."""
     from bclust.build import Build, Options
-    from bclust.results import Note, totals
-    from bclust.session import Session
-    from bclust.warehouse import build_lock
+    from bclust.results import Note
 
     manifest = read_manifest(project_dir, target, vars_)
     terminal = new_terminal(manifest, budget=max_cost, quiet=quiet, verbose=verbose)
@@ -106,23 +105,21 @@ def build(
     def confirm(plan: Plan) -> bool:
         return confirmed(plan, manifest, yes=yes or max_cost is not None)
 
-    with stoppable() as stop, build_lock(manifest.config.working_path.with_suffix(".lock")):
-        arguments: dict[str, Any] = {"offline": offline, "refresh": refresh_calls or (), "stop": stop}
-        with Session(manifest, warehouse=manifest.config.working_path, **arguments) as session:
-            for note in session.resumed():
-                terminal.show(Note(note))
-            try:
-                Build(session, selection, options, run, terminal.show, confirm).execute()
-                if run.ok and not totals(run.results).calls_failed:
-                    session.end_refresh()
-            except BclustError as error:
-                terminal.recap(run)
-                if isinstance(error, Interrupted):
-                    error.hint = "go on with the same command: " + " ".join(["bclust", *sys.argv[1:]])
-                raise
-            finally:
-                terminal.close()
-                write_artifacts(manifest, run)
+    with stoppable() as stop, building(manifest, offline=offline, refresh=refresh_calls or (), stop=stop) as session:
+        for note in session.resumed():
+            terminal.show(Note(note))
+        try:
+            Build(session, selection, options, run, terminal.show, confirm).execute()
+            if run.ok and not run.totals.calls_failed:
+                session.end_refresh()
+        except BclustError as error:
+            terminal.recap(run)
+            if isinstance(error, Interrupted):
+                error.hint = "go on with the same command: " + " ".join(["bclust", *sys.argv[1:]])
+            raise
+        finally:
+            terminal.close()
+            write_artifacts(manifest, run)
     terminal.recap(run, next_commands=next_commands(run))
     if not run.ok:
         raise typer.Exit(1)
@@ -229,7 +226,7 @@ def show(
 
     manifest = read_manifest(project_dir, target, None)
     name = manifest.node(node).name
-    with readable(manifest, working=working) as warehouse:
+    with readable(manifest.config, working=working) as warehouse:
         if name not in warehouse.tables():
             raise SelectionError(f"{name} is not built", hint=f"bclust build -s {name}")
         print_rows(warehouse.rows(f"from {quote(name)} limit {limit}"), format_)
@@ -249,7 +246,7 @@ def sql(
     if format_ == "parquet" and output is None:
         raise UsageError("parquet needs a file", hint="add -o FILE.parquet")
     manifest = read_manifest(project_dir, target, None)
-    with readable(manifest, working=working) as warehouse:
+    with readable(manifest.config, working=working) as warehouse:
         if output is None:
             print_rows(warehouse.rows(query), format_)
         else:

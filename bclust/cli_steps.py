@@ -13,12 +13,15 @@ import typer
 from bclust.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import threading
+    from collections.abc import Collection, Iterator
 
+    from bclust.config import ProjectConfig
     from bclust.console import Terminal
     from bclust.manifest import Manifest
     from bclust.results import Plan, Run
     from bclust.selector import Facts, Selection
+    from bclust.session import Session
     from bclust.warehouse import Warehouse
 
 Select = Annotated[
@@ -54,13 +57,12 @@ def selection_of(manifest: Manifest, include: list[str] | None, exclude: list[st
     return select(manifest, include or config.select, [*(exclude or ()), *(() if include else config.exclude)], facts(manifest))
 
 
-def readable(manifest: Manifest, *, working: bool) -> Warehouse:
+def readable(config: ProjectConfig, *, working: bool) -> Warehouse:
     """What is published, or the working file."""
     from bclust.config import environment
     from bclust.shared import open_shared
     from bclust.warehouse import open_published
 
-    config = manifest.config
     if config.shared and not working:
         return open_shared(config.shared, environment(config.root))
     return open_published(config.working_path if working else config.warehouse_path)
@@ -112,6 +114,20 @@ def reading(manifest: Manifest) -> Iterator[Any]:
     if lock_holder(manifest.config.working_path.with_suffix(".lock")):
         path = manifest.config.warehouse_path.resolve()
     with Session(manifest, warehouse=path if path and path.is_file() else None, read_only=True) as session:
+        yield session
+
+
+@contextlib.contextmanager
+def building(manifest: Manifest, *, offline: bool, refresh: Collection[str], stop: threading.Event) -> Iterator[Session]:
+    """A session over the working file, which no other build can have meanwhile."""
+    from bclust.session import Session
+    from bclust.warehouse import build_lock
+
+    path = manifest.config.working_path
+    with (
+        build_lock(path.with_suffix(".lock")),
+        Session(manifest, warehouse=path, offline=offline, refresh=refresh, stop=stop) as session,
+    ):
         yield session
 
 
@@ -195,11 +211,9 @@ def write_artifacts(manifest: Manifest, run: Run) -> None:
 
 
 def next_commands(run: Run) -> list[str]:
-    from bclust.results import totals
-
     if not run.ok:
         return ["mend it, then the same command builds only what is left", "bclust build -s result:error+"]
-    failed = totals(run.results).calls_failed
+    failed = run.totals.calls_failed
     again = [f"bclust build again asks only for the {failed} that failed"] if failed else []
     built = [r.name for r in run.results if r.resource_type == "model"]
     return ["bclust report", f'bclust sql "from {built[-1]}"' if built else "bclust ls", *again]

@@ -241,7 +241,13 @@ class Run:
 
     @property
     def ok(self) -> bool:
+        """Whether nothing failed. (A call that failed is a row with its error, and fails nothing.)"""
         return not any(r.failed for r in self.results)
+
+    @property
+    def totals(self) -> Totals:
+        """The last line of a build, in numbers."""
+        return totals(self.results)
 
     def to_json(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """dbt's field names; calls and costs are in adapter_response."""

@@ -32,6 +32,7 @@ from bclust.sql_types import sql_type
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
     import pyarrow as pa
 
     from bclust.registry import Function
@@ -141,6 +142,14 @@ class Warehouse:
             result = self._con.execute(sql, parameters)
             names = [d[0] for d in result.description or []]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        except duckdb.Error as error:
+            raise WarehouseError(short_message(str(error))) from error
+
+    def frame(self, sql: str) -> pl.DataFrame:
+        """Rows as a polars data frame."""
+        self.check_selects(sql)
+        try:
+            return self._con.execute(sql).pl()
         except duckdb.Error as error:
             raise WarehouseError(short_message(str(error))) from error
 
