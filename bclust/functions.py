@@ -14,6 +14,7 @@ The type FITTED is a value passed by reference: Python sees a dict of numpy arra
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from contextvars import ContextVar
@@ -25,6 +26,7 @@ from bclust.errors import FunctionError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from importlib.metadata import EntryPoint
     from types import ModuleType
 
 T = TypeVar("T")
@@ -106,24 +108,48 @@ class Context:
 
 
 def members(family: str) -> list[str]:
-    """The names in a family: the files of ``udfs/FAMILY/``."""
-    return sorted(p.stem for p in (_package_folder() / family).glob("*.py") if not p.name.startswith("_"))
+    """The names in a family: the files of ``udfs/FAMILY/``, and what installed packages add to it."""
+    return sorted({*_files(family), *installed(family)})
 
 
 def member(family: str, name: str) -> ModuleType:
-    """The module ``udfs/FAMILY/NAME.py``, imported now.
+    """The module ``udfs/FAMILY/NAME.py``, or the one that an installed package offers under that name, imported now.
 
     Raises:
-        FunctionError: there is no such file (with "did you mean"), or a package it needs is not installed.
+        FunctionError: there is neither (with "did you mean"), or a package it needs is not installed.
     """
-    if name not in members(family):
+    if name in _files(family):
+        where, load = f"udfs/{family}/{name}.py", functools.partial(importlib.import_module, f"udfs.{family}.{name}")
+    elif name in installed(family):
+        where, load = f"{name} of the package {_package(installed(family)[name])}", installed(family)[name].load
+    else:
         raise FunctionError(f"there is no {name!r} in udfs/{family}/", hint=did_you_mean(name, members(family)))
     try:
-        return importlib.import_module(f"udfs.{family}.{name}")
+        module: ModuleType = load()
     except ModuleNotFoundError as error:
-        raise FunctionError(
-            f"udfs/{family}/{name}.py needs the package {error.name}", hint=f"install it: pip install {error.name}"
-        ) from error
+        raise FunctionError(f"{where} needs the package {error.name}", hint=f"install it: pip install {error.name}") from error
+    return module
+
+
+@functools.cache
+def installed(family: str) -> dict[str, EntryPoint]:
+    """What installed packages add to a family, by name: their entry points ``bclust.FAMILY``, each a module."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point for point in entry_points(group=f"bclust.{family}")}
+
+
+def versions(family: str) -> dict[str, str]:
+    """The package and version of each member that is installed and no file of the project."""
+    return {name: _package(point) for name, point in installed(family).items() if name not in _files(family)}
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _files(family: str) -> list[str]:
+    return sorted(p.stem for p in (_package_folder() / family).glob("*.py") if not p.name.startswith("_"))
 
 
 def _package_folder() -> Path:

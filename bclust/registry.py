@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bclust.errors import Location, ProjectError
-from bclust.functions import Spec
+from bclust.functions import Spec, versions
 from bclust.sql import check_table_macro
 from bclust.sql_types import parse_signature
 
@@ -138,7 +138,10 @@ def _load_python(path: Path) -> Function:
 
 
 def source_hash(path: Path, uses: Iterable[str] = ()) -> str:
-    """Hash of what the code does: its syntax tree without docstrings, with the project files it imports."""
+    """Hash of what the code does: its syntax tree without docstrings, with the project files it imports.
+
+    Of members of a family that are installed, it is their versions.
+    """
     folder = path.parent
     todo = [path, *(p for family in uses for p in sorted((folder / family).glob("*.py")))]
     seen: dict[str, str] = {}
@@ -149,6 +152,7 @@ def source_hash(path: Path, uses: Iterable[str] = ()) -> str:
             continue
         imports, seen[name] = _code(file.read_text(encoding="utf-8"), folder, file.parent.relative_to(folder).parts)
         todo.extend(imports)
+    seen |= {f"{family}:{name}": version for family in uses for name, version in versions(family).items()}
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
 

@@ -159,10 +159,11 @@ class Study:
 
     def received(self) -> set[str]:
         """What has been read from its socket by the process that is stopped now."""
+        sent = [dict(server.sent) for server in self.servers]  # first: what is sent after the queues were seen is in none of them
         queues = _queues()
         found = set()
         for i, server in enumerate(self.servers):
-            for port, asked in list(server.sent.items()):
+            for port, asked in sent[i].items():
                 sending = queues.get((server.port, port), (0, 0))[0]
                 unread = queues.get((port, server.port), (0, 0))[1]
                 if not sending and not unread:
