@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,6 @@ class SourceConfig:
     files: tuple[str, ...]
     required: tuple[str, ...]
     where: Location
-    kept: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

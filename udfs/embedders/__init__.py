@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from bclust.functions import Context, Estimate, Limits
+    from bclust.functions import Context, Limits
 
 
 class FittedEmbedder(Protocol):
@@ -82,10 +82,6 @@ class CalledEmbedder(Protocol):
 
     def embed_batch(self, texts: Sequence[str]) -> Vectors:
         """The same for work that runs here; called in a thread."""
-        ...
-
-    def estimate(self, text: str) -> Estimate:
-        """Tokens of this text, and its price in US dollars (None: unknown)."""
         ...
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bclust.functions import Context, Estimate, Limits
+from bclust.functions import Context, Limits
 from udfs._connection import Connection
 from udfs._sdk import SaidError, call_error, post, unreadable
 from udfs.embedders import Vectors
@@ -70,10 +70,6 @@ class Embedder:
             raise unreadable("a vector that has no direction (zeros, or what is no number)")
         usage = response.get("usage")
         return Vectors(values, _shared_out(usage.get("prompt_tokens") if isinstance(usage, dict) else None, texts))
-
-    def estimate(self, text: str) -> Estimate:
-        """About four characters are a token."""
-        return Estimate(len(text) // 4 + 1, 0, None)
 
     async def close(self) -> None:
         """Close the connections."""

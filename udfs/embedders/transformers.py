@@ -15,7 +15,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from bclust.errors import FunctionError
-from bclust.functions import CallError, Context, Estimate, Limits
+from bclust.functions import CallError, Context, Limits
 from udfs._weights import Loaded, fingerprint, identity_of, located, weights
 from udfs.embedders import Vectors
 
@@ -86,10 +86,6 @@ class Embedder:
                 pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
                 values[some] = pooled[: len(some)].cpu().numpy()
         return Vectors(values, lengths)
-
-    def estimate(self, text: str) -> Estimate:
-        """About four characters are a token; nothing is paid."""
-        return Estimate(len(text) // 4 + 2, 0, 0.0)
 
     async def close(self) -> None:
         """The model stays loaded: more may be asked soon."""
