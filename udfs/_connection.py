@@ -7,7 +7,7 @@ connection pool, which walks over all its connections for every request. So they
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from bclust.errors import FunctionError
@@ -15,6 +15,26 @@ from bclust.functions import CallError
 
 if TYPE_CHECKING:
     from bclust.functions import Context
+
+
+class Reached(Protocol):
+    """A server, or a vendor behind somebody's library. ``name``: what its answers are stored by; ``variable``: that of its key."""
+
+    name: str | None
+    variable: str | None
+
+    @property
+    def errors(self) -> type[Exception]:
+        """What is raised where it answers with an error, or not."""
+        ...
+
+    def client(self) -> Any:
+        """What to ask with, opened when it is first needed. Raises CallError when there is no key."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections; the next question opens new ones."""
+        ...
 
 
 class Connection:

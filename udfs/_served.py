@@ -15,7 +15,7 @@ from udfs._sdk import SaidError, call_error, post, refusal, refused_parameter, u
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from udfs._connection import Connection
+    from udfs._connection import Reached
     from udfs.providers import Chat
 
 _TOGETHER = ("logprobs", "top_logprobs")  # who refuses one refuses both
@@ -29,7 +29,7 @@ class Served:
     renamed: Mapping[str, str] = {}
     """Parameters that are sent by another name where they are refused."""
 
-    def __init__(self, provider: str, model: str, connection: Connection, settings: Mapping[str, Any]) -> None:
+    def __init__(self, provider: str, model: str, connection: Reached, settings: Mapping[str, Any]) -> None:
         self._provider, self._model, self._connection = provider, model, connection
         self._settings = {name: value for name, value in settings.items() if value is not None}
         self.dropped: set[str] = set()

@@ -115,6 +115,7 @@ class _Network(httpcore2.AsyncNetworkBackend):
                 connected = await aiohappyeyeballs.start_connection(
                     found, local_addr_infos=local, happy_eyeballs_delay=0.25, socket_factory=lambda address: _Shown(*address[:3])
                 )
+                assert isinstance(connected, _Shown)
                 reader = _Reader(connected, loop)
                 protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
                 transport, _ = await loop.create_connection(lambda: protocol, sock=connected)
