@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Reached(Protocol):
-    """A server, or a vendor behind somebody's library. ``name``: what its answers are stored by; ``variable``: that of its key."""
+    """A server, or a vendor behind a library. ``name``: what its answers are stored by; ``variable``: that of its key."""
 
     name: str | None
     variable: str | None
