@@ -698,8 +698,8 @@ def test_an_estimate_counts_new_and_stored_calls_tokens_and_cost_and_spends_noth
     desk = world.desk(read_only=True)
     look_up(desk, world, [*prompts_of(10), *prompts_of(10), ("hi", "unknown")])
     known, unknown = desk.estimate()
-    assert tuple(known) == ("ask", "a", 6, 4, 60, 12, 1.5, 0, 1.5)  # 2 output tokens each, as the lane's answers had so far
-    assert tuple(unknown) == ("ask", "unknown", 1, 0, 1, 1, None, 0, None)
+    assert tuple(known) == ("ask", "a", 6, 4, 60, 12, 1.5, 0, 1.5, "")  # 2 output tokens each, as the lane's answers had so far
+    assert tuple(unknown) == ("ask", "unknown", 1, 0, 1, 1, None, 0, None, "")
     assert party.asked == []
 
 
