@@ -677,7 +677,7 @@ def test_what_an_open_batch_may_cost_is_spent_for_the_build_that_leaves_it_and_h
         summary, _ = study.build(row, questions(44), ids=ids, budget=budget, stop_after=20)
         assert each_once(server, questions(4))
         assert len(study.open()) == 1
-    assert summary.seconds < 15
+    assert summary.seconds < 60
     assert summary.exhausted
     assert 4 * bound < budget.cost <= 6.5 * bound
     assert budget.reserved == pytest.approx(0)
