@@ -200,13 +200,17 @@ def test_refusals_move_the_refusal_columns_only(warehouse: Warehouse) -> None:
 
 
 def test_help_is_fast_and_quiet(tmp_path: Path) -> None:
-    seconds = []
+    """It imports what prints it, and none of what builds: 0.2 s on an idle machine."""
+    ours, theirs = [], []
     for _ in range(3):
         started = time.perf_counter()
         outcome = bclust(tmp_path, "--help")
-        seconds.append(time.perf_counter() - started)
+        between = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import typer.main, rich.console, rich.table, rich.live"], check=True)
+        ours.append(between - started)
+        theirs.append(time.perf_counter() - between)
         assert outcome.stderr == ""
-    assert min(seconds) < 0.6  # 0.2 s on an idle machine; others may be at work on this one
+    assert min(ours) < 2.5 * min(theirs)
 
 
 def test_init_works_from_an_installed_wheel(tmp_path: Path) -> None:
