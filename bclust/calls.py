@@ -253,7 +253,7 @@ class CallDesk:
             price = getattr(lane, "price", None)
             if price is not None:
                 cost = price(tokens_in, tokens_out)
-            needs = getattr(lane, "needs", str)()
+            needs = lane.needs() if payloads and hasattr(lane, "needs") else ""
             rows.append(LaneEstimate(*name, len(payloads), stored[name], tokens_in, tokens_out, cost, len(waiting), most, needs))
         return rows
 

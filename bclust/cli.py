@@ -31,6 +31,7 @@ from bclust.cli_steps import (
     read_manifest,
     readable,
     reading,
+    run_build,
     selection_of,
     stoppable,
     write_artifacts,
@@ -92,26 +93,21 @@ def build(
     quiet: Quiet = False, verbose: Verbose = False, project_dir: ProjectDir = HERE,
 ) -> None:  # fmt: skip
     """Build what is selected and stale, with its tests; missing or stale inputs come along."""
-    from bclust.build import Build, Options
-    from bclust.results import Note
+    from bclust.build import Options
 
     manifest = read_manifest(project_dir, target, vars_)
     terminal = new_terminal(manifest, budget=max_cost, quiet=quiet, verbose=verbose)
     check_refresh(manifest, refresh_calls)
     selection = selection_of(manifest, select, exclude)
-    run = new_run(manifest)
+    run = new_run(manifest, sys.argv[1:])
     options = Options(full_refresh, no_upstream, fail_fast, max_calls, max_cost)
 
     def confirm(plan: Plan) -> bool:
         return confirmed(plan, manifest, yes=yes or max_cost is not None)
 
     with stoppable() as stop, building(manifest, offline=offline, refresh=refresh_calls or (), stop=stop) as session:
-        for note in session.resumed():
-            terminal.show(Note(note))
         try:
-            Build(session, selection, options, run, terminal.show, confirm).execute()
-            if run.ok and not run.totals.calls_failed:
-                session.end_refresh()
+            run_build(session, selection, options, run, terminal.show, confirm)
         except BclustError as error:
             terminal.recap(run)
             if isinstance(error, Interrupted):
@@ -119,7 +115,6 @@ def build(
             raise
         finally:
             terminal.close()
-            write_artifacts(manifest, run)
     terminal.recap(run, next_commands=next_commands(run))
     if not run.ok:
         raise typer.Exit(1)
@@ -161,7 +156,7 @@ def test(
     manifest = read_manifest(project_dir, target, vars_)
     terminal = new_terminal(manifest, quiet=quiet, verbose=verbose)
     selection = selection_of(manifest, select, exclude)
-    run = new_run(manifest)
+    run = new_run(manifest, sys.argv[1:])
     data_tests = [t for t in manifest.data_tests if t.unique_id in selection.tests]
     unit_tests = [t for t in manifest.unit_tests if t.unique_id in selection.tests]
     with reading(manifest) as session:

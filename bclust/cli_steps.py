@@ -14,12 +14,13 @@ from bclust.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
+    from bclust.build import Options
     from bclust.config import ProjectConfig
     from bclust.console import Terminal
     from bclust.manifest import Manifest
-    from bclust.results import Plan, Run
+    from bclust.results import Event, Plan, Run
     from bclust.selector import Facts, Selection
     from bclust.session import Session
     from bclust.warehouse import Warehouse
@@ -131,9 +132,27 @@ def building(manifest: Manifest, *, offline: bool, refresh: Collection[str], sto
         yield session
 
 
+def run_build(
+    session: Session, selection: Selection, options: Options, run: Run,
+    show: Callable[[Event], None], confirm: Callable[[Plan], bool],
+) -> None:  # fmt: skip
+    """Build, and write down how it went, whatever happens. Raises what ``Build.execute`` does."""
+    from bclust.build import Build
+    from bclust.results import Note
+
+    for note in session.resumed():
+        show(Note(note))
+    try:
+        Build(session, selection, options, run, show, confirm).execute()
+        if run.ok and not run.totals.calls_failed:
+            session.end_refresh()
+    finally:
+        write_artifacts(session.manifest, run)
+
+
 @contextlib.contextmanager
-def stoppable() -> Iterator[Any]:
-    """Ctrl-C sets an event: no new call is made, those in flight are stored. A second Ctrl-C ends at once.
+def stoppable(*, for_good: bool = True) -> Iterator[Any]:
+    """Ctrl-C sets an event: no new call is made, those in flight are stored. A second one ends the process, if ``for_good``.
 
     To be told to end (SIGTERM), or that the terminal is gone (SIGHUP, unless ignored, as under ``nohup``), is the same.
     """
@@ -143,11 +162,12 @@ def stoppable() -> Iterator[Any]:
     stop = threading.Event()
 
     def handle(*_: object) -> None:
-        if stop.is_set():
+        if stop.is_set() and for_good:
             os._exit(Interrupted.exit_code)
         stop.set()
         with contextlib.suppress(OSError):  # the terminal may be gone
-            sys.stderr.write("\nstopping: calls in flight are being stored (Ctrl-C again ends at once)\n")
+            again = " (Ctrl-C again ends at once)" if for_good else ""
+            sys.stderr.write(f"\nstopping: calls in flight are being stored{again}\n")
 
     asked = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
@@ -180,15 +200,14 @@ def check_refresh(manifest: Manifest, names: list[str] | None) -> None:
             raise UsageError(f"--refresh-calls: no paid function {name!r}", hint=did_you_mean(name, paid))
 
 
-def new_run(manifest: Manifest) -> Run:
+def new_run(manifest: Manifest, arguments: Sequence[str]) -> Run:
+    """A run that was asked for by these words."""
     import uuid
 
     from bclust.results import Run
 
-    return Run(
-        str(uuid.uuid4()),
-        {"which": sys.argv[1] if len(sys.argv) > 1 else "", "argv": sys.argv[1:], "target": manifest.config.target},
-    )
+    which = arguments[0] if arguments else ""
+    return Run(str(uuid.uuid4()), {"which": which, "argv": list(arguments), "target": manifest.config.target})
 
 
 def write_artifacts(manifest: Manifest, run: Run) -> None:

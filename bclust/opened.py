@@ -20,12 +20,12 @@ from bclust.cli_steps import (
     new_terminal,
     readable,
     reading,
+    run_build,
     selection_of,
     stoppable,
-    write_artifacts,
 )
 from bclust.config import find_root, read_config
-from bclust.errors import SelectionError, did_you_mean
+from bclust.errors import BudgetError, SelectionError, did_you_mean
 from bclust.project import read_project
 from bclust.warehouse import literal, quote
 
@@ -171,41 +171,33 @@ class Project:
             Interrupted: Ctrl-C; likewise.
             BclustError: the project has a mistake, or another build of this target is running.
         """
-        arguments = (_listed(select), _listed(exclude), max_cost, max_calls, full_refresh, offline, tuple(refresh_calls), quiet)
-        in_main = threading.current_thread() is threading.main_thread()
-        with stoppable() if in_main else contextlib.nullcontext(threading.Event()) as stop, ThreadPoolExecutor(1) as thread:
-            return thread.submit(self._build, stop, *arguments).result()
-
-    def _build(
-        self, stop: threading.Event, select: list[str] | None, exclude: list[str] | None, max_cost: float | None,
-        max_calls: int | None, full_refresh: bool, offline: bool, refresh_calls: tuple[str, ...], quiet: bool,
-    ) -> Run:  # fmt: skip
-        from bclust.build import Build, Options
-        from bclust.results import Note
+        from bclust.build import Options
 
         manifest = read_project(self._root, self._target, self._variables)
         check_refresh(manifest, list(refresh_calls))
-        selection = selection_of(manifest, select, exclude)
-        terminal = new_terminal(manifest, budget=max_cost, quiet=quiet)
-        options, run = Options(full_refresh, max_calls=max_calls, max_cost=max_cost), new_run(manifest)
-
-        def show(event: Any) -> None:
-            if not quiet:
-                terminal.show(event)
+        selection = selection_of(manifest, _listed(select), _listed(exclude))
+        terminal = new_terminal(manifest, budget=max_cost)
+        options = Options(full_refresh, max_calls=max_calls, max_cost=max_cost)
+        run = new_run(manifest, ["build"])
 
         def confirm(plan: Plan) -> bool:
             return max_cost is not None or not plan.exceeds(manifest.config.calls.confirm_over_usd)
 
-        with building(manifest, offline=offline, refresh=refresh_calls, stop=stop) as session:
-            try:
-                for note in session.resumed():
-                    show(Note(note))
-                Build(session, selection, options, run, show, confirm).execute()
-                if run.ok and not run.totals.calls_failed:
-                    session.end_refresh()
-            finally:
-                terminal.close()
-                write_artifacts(manifest, run)
+        def build(stop: threading.Event) -> None:
+            show = (lambda _: None) if quiet else terminal.show
+            with building(manifest, offline=offline, refresh=refresh_calls, stop=stop) as session:
+                run_build(session, selection, options, run, show, confirm)
+
+        in_main = threading.current_thread() is threading.main_thread()
+        stopped = stoppable(for_good=False) if in_main else contextlib.nullcontext(threading.Event())
+        try:
+            with stopped as stop, ThreadPoolExecutor(1) as thread:
+                thread.submit(build, stop).result()
+        except BudgetError as error:
+            error.hint = (error.hint or "").replace("say yes with -y, or ", "").replace("--max-cost", "max_cost =") or None
+            raise
+        finally:
+            terminal.close()
         return run
 
 

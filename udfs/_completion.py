@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from udfs.providers import Chat
 
+RENAMED = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
 
 def asked(
     chat: Chat, settings: Mapping[str, Any], limit_name: str, top_logprobs: int, dropped: Collection[str] = ()
@@ -30,9 +32,6 @@ def asked(
     if "seed" in optional:
         optional["seed"] += chat.draw
     return optional
-
-
-RENAMED = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 
 def messages(chat: Chat, dropped: Collection[str]) -> list[dict[str, str]]:

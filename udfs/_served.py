@@ -7,6 +7,7 @@ a refusal costs nothing. What a content filter refuses is an answer, with finish
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from bclust.functions import Answer, CallError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _TOGETHER = ("logprobs", "top_logprobs")  # who refuses one refuses both
 
 
-class Served:
+class Served(ABC):
     """A provider whose questions and answers are JSON. A subclass says how a chat is asked and how a response is read."""
 
     free = False
@@ -40,17 +41,17 @@ class Served:
 
     # --- what a subclass says ----------------------------------------------------------------------------------
 
+    @abstractmethod
     def body(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
         """The request, without the parameters that are dropped."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wished(self, chat: Chat, dropped: Collection[str]) -> dict[str, Any]:
         """All optional parameters of the request. (What is dropped matters where it goes by another name then.)"""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, response: Mapping[str, Any], detail: dict[str, Any]) -> Answer:
         """The answer in a response. Raises LookupError, TypeError or AttributeError where there is none."""
-        raise NotImplementedError
 
     async def post(self, body: dict[str, Any]) -> dict[str, Any]:
         """Send a request; its response. Raises CallError, or an error as the SDKs have."""

@@ -144,8 +144,10 @@ class _Shown(socket.socket):
         return self._seen
 
     def take(self) -> None:
-        while self._seen:
-            self._seen -= len(super().recv(self._seen))
+        seen, self._seen = self._seen, 0
+        with contextlib.suppress(OSError):  # a connection that broke says so when more is read
+            while seen and (taken := super().recv(seen)):
+                seen -= len(taken)
 
 
 class _Reader(asyncio.StreamReader):

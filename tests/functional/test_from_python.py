@@ -50,12 +50,38 @@ def test_a_project_is_planned_built_and_read(project: Project, capsys: pytest.Ca
 def test_what_may_cost_too_much_is_not_begun_and_a_limit_is_kept(project: Project) -> None:
     project.replace("bclust.yml", "confirm_over_usd: 5", "confirm_over_usd: 0")
     opened = bclust.open(project.root)
-    with pytest.raises(BudgetError, match="not confirmed"):
+    with pytest.raises(BudgetError, match="not confirmed") as asked:
         opened.build(quiet=True)
+    assert asked.value.hint == "limit it: max_cost = USD"
     assert project.asked == []
     with pytest.raises(BudgetError):
         opened.build(max_cost=1000, max_calls=2, quiet=True)
     assert len(project.asked) == 2
+
+
+def test_ctrl_c_ends_the_build_and_not_the_notebook(project: Project) -> None:
+    """Twice: a kernel must outlive it."""
+    code = f"""
+import os, signal
+import bclust, bclust.opened
+built = bclust.opened.run_build
+def interrupted(session, *rest):
+    os.kill(os.getpid(), signal.SIGINT)
+    session.stop.wait(30)
+    os.kill(os.getpid(), signal.SIGINT)
+    built(session, *rest)
+bclust.opened.run_build = interrupted
+try:
+    bclust.open({str(project.root)!r}).build(max_cost=10, quiet=True)
+except bclust.errors.Interrupted:
+    print("stopped", signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    outcome = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert outcome.stdout == "stopped True\n", outcome.stderr
+    assert "Ctrl-C again" not in outcome.stderr
+    assert project.asked == []
 
 
 def test_it_builds_where_an_event_loop_runs_already_as_in_a_notebook(project: Project) -> None:

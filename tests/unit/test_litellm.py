@@ -89,7 +89,7 @@ class Vendor:
 
 @pytest.fixture
 def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
-    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY"):
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv(name, "")  # so that what the provider sets is undone
         monkeypatch.delenv(name)
@@ -126,7 +126,7 @@ def ask(provider: Provider, **more: Any) -> Answer:
             {"options": {"api_version": "2024-10-21"}},
         ),
         ("bedrock/amazon.nova-lite-v1:0", CONVERSE, "/model/amazon.nova-lite-v1%3A0/converse", {"options": {
-            "aws_region_name": "eu-central-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}}),
+            "aws_region_name": "eu-central-1"}}),
     ],
 )  # fmt: skip
 def test_each_vendor_is_asked_in_its_own_form_and_read(
@@ -134,7 +134,8 @@ def test_each_vendor_is_asked_in_its_own_form_and_read(
 ) -> None:
     vendor.replies = [(200, reply)]
     key = {} if model.startswith("bedrock") else {"api_key_env": "KEY"}
-    answer = ask(made(model, base_url=vendor.url, **key, **settings))
+    env = {"KEY": "secret", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    answer = ask(made(model, env, base_url=vendor.url, **key, **settings))
     assert (answer.value, answer.finish_reason, answer.input_tokens, answer.output_tokens) == ("No", "stop", 30, 10)
     [(asked, body, headers)] = vendor.asked
     assert asked == path
@@ -213,6 +214,25 @@ def test_a_model_without_a_vendor_and_an_unknown_one_are_said() -> None:
     with pytest.raises(CallError, match="LiteLLM knows no vendor of nobody/model") as raised:
         ask(made("nobody/model", api_key_env="KEY"))
     assert raised.value.fatal
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "aws_secret_access_key",
+        "aws_access_key_id",
+        "aws_session_token",
+        "api_key",
+        "azure_ad_token",
+        "vertex_credentials",
+        "extra_headers",
+    ],
+)
+def test_keys_among_the_options_are_refused_since_options_are_stored(name: str) -> None:
+    with pytest.raises(FunctionError, match=f"options hold {name}") as raised:
+        made("bedrock/m", options={name: "AKIA", "aws_region_name": "eu-central-1"})
+    assert "environment" in (raised.value.hint or "")
+    assert made("bedrock/m", options={"max_completion_tokens": 3, "top_k": 4, "aws_region_name": "x", "vertex_project": "p"})
 
 
 def test_answers_are_stored_by_model_server_and_sampling() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -115,12 +116,20 @@ def test_models_rest_where_there_is_room_and_go_where_there_is_none(free: Any) -
 def test_a_plan_is_told_and_a_model_that_does_not_fit_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = saved(tmp_path / "weights", width=512).num_parameters()
     provider = Provider(Context(tmp_path), model="weights")
-    assert provider.needs() == f"{4 * parameters / 1e9:.2f} GB of memory"
+    assert provider.needs() == f"weights of at most {4 * parameters / 1e9:.2f} GB"
     half = Provider(Context(tmp_path), model="weights", dtype="bfloat16")
-    assert half.needs() == f"{2 * parameters / 1e9:.2f} GB of memory"
+    assert half.needs() == f"weights of {2 * parameters / 1e9:.2f} GB"
     assert Provider(Context(tmp_path), model="somebody/on-the-hub").needs() == ""
     monkeypatch.setattr(_weights, "available", lambda: 1000)
     monkeypatch.setattr(_weights, "_LOADED", {})
     with pytest.raises(CallError, match=r"weights takes 0.\d\d GB of memory, and 0.00 GB are free") as raised:
         provider.complete_batch([Chat("Hello")])
+    assert raised.value.fatal
+
+
+def test_a_package_that_is_missing_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(tmp_path / "weights")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(CallError, match=r"torch is not installed: pip install 'bclust\[local\]'") as raised:
+        Provider(Context(tmp_path), model="weights").complete_batch([Chat("Hello")])
     assert raised.value.fatal

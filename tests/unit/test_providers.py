@@ -894,3 +894,25 @@ def test_an_odd_detail_costs_no_recorded_answer(bench: Bench, detail: str) -> No
     (bench.folder / "said.jsonl").write_text(json.dumps({"prompt": "a", "response": "No", "detail": detail}))
     [answer] = bench.llm({"provider": "recorded", "files": ["said.jsonl"]}, ["a"])
     assert (answer["text"], answer["error"], answer["reasoning"]) == ("No", None, None)
+
+
+def test_an_embedder_is_stored_by_its_identity_whatever_its_address(tmp_path: Path) -> None:
+    def identity(**row: Any) -> dict[str, Any]:
+        made: dict[str, Any] = member("embedders", "openai").Embedder(Context(tmp_path), model="e", **row).identity()
+        return made
+
+    first, second = "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1"
+    assert identity(base_url=first) != identity(base_url=second)
+    assert identity(base_url=first, identity="mine") == identity(base_url=second, identity="mine")
+    assert identity(base_url=second, identity=first) == identity(base_url=first), "or by the address that it had"
+
+
+@pytest.mark.parametrize("text", [
+    "<think>a</think>b", "a</think>b", "[THINK]a[/THINK]b", "◁think▷a◁/think▷b", "<|START_THINKING|>a<|END_THINKING|>b",
+    "<unused94>thought\na<unused95>b", "Thinking...\na\n...done thinking.\nb", "Here is my thought process: a Here is my response: b",
+    "<|channel|>analysis<|message|>a<|end|><|channel|>final<|message|>b", "analysisIt is so.assistantfinalb", "AnalysisIt is",
+])  # fmt: skip
+def test_what_is_parted_is_never_passed_over(text: str) -> None:
+    from udfs._reasoning import may_hold_thoughts, parted
+
+    assert may_hold_thoughts(text, None) or parted(text).reasoning is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 import trustme
 
 from bclust.functions import wire
-from udfs._wire import Pools, response_in
+from udfs._wire import Pools, _Shown, response_in
 
 BODY = b'{"answer": "' + b"x" * 300_000 + b'"}'
 
@@ -138,6 +139,22 @@ def test_what_is_written_down_is_in_its_socket_until_then(server: tuple[Server, 
     assert sum(size for size, _ in seen) > 2 * len(BODY)
     begun = 2**14 + 2**9 if running.url.startswith("https") else 0  # of TLS's records, one may be read in two pieces
     assert all(unread > 0 and unread + begun >= size for size, unread in seen)
+
+
+@pytest.mark.parametrize("how", ["reset", "closed"])
+def test_a_connection_that_breaks_while_it_is_read_is_an_error_and_no_end_of_waiting(how: str) -> None:
+    """The piece is shown, and then there is nothing to take."""
+    ours, theirs = socket.socketpair()
+    with _Shown(fileno=ours.detach()) as shown, theirs:
+        theirs.sendall(b"hello")
+        assert shown.recv(10) == b"hello"
+        assert socket.socket.recv(shown, 5) == b"hello"  # taken behind its back
+        if how == "closed":
+            theirs.close()
+        else:
+            shown.setblocking(False)
+        shown.take()
+        shown.take()
 
 
 def _unread(port: int) -> int:

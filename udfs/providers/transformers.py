@@ -123,28 +123,36 @@ class Provider:
     def _loaded(self) -> Loaded:
         settings = (self._revision, self._device, self._dtype)
         name, gguf = self._source.name, self._source.gguf
-        size = self._size or 0 if self._device in ("auto", "cpu") and not _has_gpu() else 0
-        return weights(name, "causal", gguf, *settings, load=lambda: _load(self._source, *settings), size=size)
+        here = _device(self._device) == "cpu"
+        load = functools.partial(_load, self._source, *settings)
+        return weights(name, "causal", gguf, *settings, load=load, size=(self._size or 0) if here else 0)
 
     @functools.cached_property
     def _size(self) -> int | None:
-        """Bytes of the weights in main memory; None for what is on the hub, and what cannot be known."""
+        """Bytes of the weights, at most: on a GPU they may be as they were saved. None: on the hub, or not to be known."""
         number = {"auto": 4, "float32": 4, "bfloat16": 2, "float16": 2}.get(self._dtype)
         return needed(self._source.folder, self._source.gguf, number) if self._source.folder else None
 
     def needs(self) -> str:
-        """What a plan says of it."""
-        return f"{in_words(self._size)} of memory" if self._size else ""
+        """What a plan says of it; whether there is a GPU is not looked up for that."""
+        most = "" if self._device == "cpu" or self._dtype != "auto" else "at most "
+        return f"weights of {most}{in_words(self._size)}" if self._size else ""
 
     async def close(self) -> None:
         """The model stays loaded where there is room: more may be asked soon."""
         rest()
 
 
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
+def _device(name: str) -> str:
+    """Where a model runs: as it is named, or on a GPU where there is one. Raises CallError (fatal): a package is missing."""
+    try:
+        import torch
+        import transformers  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise CallError(f"{error.name} is not installed: pip install 'bclust[local]'", fatal=True) from error
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 class _FirstScores:
@@ -227,16 +235,12 @@ def _load(source: Source, revision: str | None, device: str, dtype: str) -> tupl
     if names and not any(_WRITES.search(name) for name in names):
         what = f"{source.name} is a {names[0]}, which reads texts and writes none"
         raise CallError(f"{what} (it may be an embedder: provider: transformers there)", fatal=True)
-    try:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging as said
-    except ModuleNotFoundError as error:
-        raise CallError(f"{error.name} is not installed: pip install 'bclust[local]'", fatal=True) from error
+    device = _device(device)
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as said
+
     said.set_verbosity_error()  # type: ignore[no-untyped-call]  # what it says in between is for those who write models
     said.disable_progress_bar()  # type: ignore[no-untyped-call]
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if dtype == "auto" and device == "cpu":
         dtype = "float32"
     try:
