@@ -539,9 +539,8 @@ def main() -> int:
         sys.stderr.write(f"ERROR {error}\n")
         return error.exit_code
     size = sum(path.stat().st_size for path in written)
-    sys.stderr.write(
-        f"wrote {written[0] if len(written) == 1 else f'{len(written)} figures to {arguments.out}'} ({size / 1e6:.1f} MB)\n"
-    )
+    amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+    sys.stderr.write(f"wrote {written[0] if len(written) == 1 else f'{len(written)} figures to {arguments.out}'} ({amount})\n")
     return 0
 
 

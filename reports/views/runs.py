@@ -79,8 +79,8 @@ def _calls(scope: Scope) -> None:
             alt="Cost per language model",
         )
     with right:
-        st.subheader("Latency", anchor=False)
         step = totals["step"][0]
+        st.subheader(f"Latency of {step}", anchor=False)
         timed = totals.filter((pl.col("step") == step) & pl.col("p50").is_not_null())
         if timed.is_empty():
             page.empty("No latency was recorded.")
