@@ -7,18 +7,24 @@ a refusal costs nothing. What a content filter refuses is an answer, with finish
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from bclust.errors import FunctionError
 from bclust.functions import Answer, CallError
 from udfs._sdk import SaidError, call_error, post, refusal, refused_parameter, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from udfs._connection import Reached
     from udfs.providers import Chat
 
+_SECRET = re.compile(
+    r"api_?key|access_?key|secret|password|credential|authorization|(?:^|session_|ad_|auth_|access_|bearer_)token$|headers?$",
+    re.IGNORECASE,
+)
 _TOGETHER = ("logprobs", "top_logprobs")  # who refuses one refuses both
 
 
@@ -33,6 +39,12 @@ class Served(ABC):
     def __init__(self, provider: str, model: str, connection: Reached, settings: Mapping[str, Any]) -> None:
         self._provider, self._model, self._connection = provider, model, connection
         self._settings = {name: value for name, value in settings.items() if value is not None}
+        secret = next(filter(_SECRET.search, _names(self._settings)), None)
+        if secret:
+            raise FunctionError(
+                f"the settings of {model} hold {secret}, and settings are stored with each answer",
+                hint="keys belong into the environment: api_key_env, or the vendor's own variables",
+            )
         self.dropped: set[str] = set()
 
     def identity(self) -> dict[str, Any]:
@@ -113,3 +125,11 @@ class Served(ABC):
     async def close(self) -> None:
         """Close the connections."""
         await self._connection.close()
+
+
+def _names(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The names of settings, and of what is in them."""
+    for name, value in settings.items():
+        yield name
+        if isinstance(value, dict):
+            yield from _names(value)

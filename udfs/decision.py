@@ -118,6 +118,9 @@ MARKUP = re.compile(r"[*_`#<>~\"]+")
 # the last line of the question, which language models without instructions go on writing
 ECHO = re.compile(r"\b(?:approval|objection)\s*\((?:[^)\n]*\)\s*:?|[^)\n]*$)")
 NEXT_QUESTION = re.compile(r"\s*statement(?:\s*\([^)]*\))?\s*:")  # the line before it
+# what other templates call it; after "Yes" alone, since reasons may ask something, too
+ASKED_NEXT = re.compile(r"\s*(?:question|q|human|user|instruction|input|prompt)\s*\d*\s*:")
+ANSWERED = re.compile(r"\W*(?:yes|no)\b")
 CHOICE = re.compile(r"[(\[]?\s*'?\b(?:yes'?\s*(?:/|\bor\b|\|)\s*'?no|no'?\s*(?:/|\bor\b|\|)\s*'?yes|y\s*/\s*n)\b'?\s*[)\]]?")
 EDGES = " .,!?:-'"
 SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|\n+|;")
@@ -138,9 +141,12 @@ def _own(lines: Sequence[str]) -> list[str]:
     """The lines up to where the next question is made up; the statement of this one, if it is repeated first, is left out."""
     own: list[str] = []
     for line in lines:
+        said = next((earlier for earlier in map(_without_choice, own) if earlier.strip(EDGES)), "")
+        if ASKED_NEXT.match(line) and ANSWERED.match(said):
+            break
         if not NEXT_QUESTION.match(line):
             own.append(line)
-        elif any(_without_choice(earlier).strip(EDGES) for earlier in own):
+        elif said:
             break
     return own
 

@@ -17,6 +17,15 @@ from udfs.decision import _row
 
 # To "would you approve of it?"
 ANSWERS = [
+    ("approved", "Yes\nQuestion: Do you like cats?\nAnswer: No"),
+    ("disapproved", "No.\n\nHuman: Are you sure?\nAnswer: yes"),
+    ("approved", "Yes\n\nQ: Is it lawful?\nAnswer: no"),
+    ("disapproved", "Question: would I approve of it?\nAnswer: No"),
+    ("disapproved", "It may hurt people.\nQuestion: is that worth it?\nAnswer: No"),
+    ("approved", "Statement: I like cats.\nApproval: Yes\nStatement: I like dogs.\nApproval: No"),
+    ("approved", "I strongly agree with this statement."),
+    ("disapproved", "I respectfully disagree with this view."),
+    ("unparsable", "I agree that it is a personal matter."),
     ("approved", "Yes"),
     ("approved", "yes."),
     ("approved", "YES!!!"),

@@ -229,7 +229,7 @@ def test_a_model_without_a_vendor_and_an_unknown_one_are_said() -> None:
     ],
 )
 def test_keys_among_the_options_are_refused_since_options_are_stored(name: str) -> None:
-    with pytest.raises(FunctionError, match=f"options hold {name}") as raised:
+    with pytest.raises(FunctionError, match=f"the settings of bedrock/m hold {name}") as raised:
         made("bedrock/m", options={name: "AKIA", "aws_region_name": "eu-central-1"})
     assert "environment" in (raised.value.hint or "")
     assert made("bedrock/m", options={"max_completion_tokens": 3, "top_k": 4, "aws_region_name": "x", "vertex_project": "p"})

@@ -916,3 +916,17 @@ def test_what_is_parted_is_never_passed_over(text: str) -> None:
     from udfs._reasoning import may_hold_thoughts, parted
 
     assert may_hold_thoughts(text, None) or parted(text).reasoning is None
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    "body", [{"api_key": "sk-1"}, {"user": {"access_token": "t"}}, {"extra_headers": {"Authorization": "Bearer t"}}]
+)
+def test_keys_among_the_settings_are_refused_since_settings_are_stored(
+    tmp_path: Path, provider: str, body: dict[str, Any]
+) -> None:
+    made = member("providers", provider).Provider
+    with pytest.raises(FunctionError, match="settings are stored with each answer"):
+        made(Context(tmp_path), model="m", extra_body=body)
+    harmless = {"prompt_cache_key": "a", "stop_token": "b", "max_tokens": 3, "provider": {"order": ["x"]}}
+    assert made(Context(tmp_path), model="m", extra_body=harmless).identity()["stop_token"] == "b"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from udfs.providers import Chat
 
-_SECRET = re.compile(r"key(?:_id)?$|secret|password|credential|(?:^|_)token$|header", re.IGNORECASE)
 _PATIENCE_S = 86_400  # the runner has the time limit
 _NO_VENDOR = "LLM Provider NOT provided"
 _NOBODY_THERE = ("ConnectError", "ConnectTimeout", "ClientConnectorError", "EndpointConnectionError")
@@ -62,9 +60,6 @@ class Provider(Served):
     ) -> None:
         if "/" not in model:
             raise FunctionError(f"model {model!r} names no vendor", hint=f"write VENDOR/MODEL, such as gemini/{model}")
-        secret = next((name for name in options or () if _SECRET.search(name)), None)
-        if secret:
-            raise FunctionError(f"options hold {secret}", hint="keys belong into the environment, or into the file .env")
         door = _Door(context, model, base_url, identity, api_key_env)
         settings = {
             "top_p": top_p, "seed": seed, "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty,
