@@ -6,7 +6,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "8")  # 2^8 ticks; by default it spins for 2^26 after each product
 
-from bclust.cli import main
+from bclust.cli.main import main
 
 if __name__ == "__main__":
     main()

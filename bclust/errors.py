@@ -10,7 +10,7 @@ BclustError
 ├── FunctionError     a function from udfs/ cannot do what SQL asked of it                     (exit 1)
 └── Interrupted       Ctrl-C: what was answered is stored                                      (exit 130)
 
-The library raises; only cli.py prints an error or exits.
+The library raises; only the room cli prints an error or exits.
 """
 
 from __future__ import annotations

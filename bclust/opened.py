@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from bclust.cli_steps import (
+from bclust.cli.steps import (
     building,
     check_refresh,
     new_run,
@@ -24,10 +24,10 @@ from bclust.cli_steps import (
     selection_of,
     stoppable,
 )
-from bclust.config import find_root, read_config
 from bclust.errors import BudgetError, SelectionError, did_you_mean
-from bclust.project import read_project
-from bclust.warehouse import literal, quote
+from bclust.project.config import find_root, read_config
+from bclust.project.literals import literal, quote
+from bclust.project.reading import read_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from bclust.results import Plan, Run
+    from bclust.build.results import Plan, Run
 
 _COMMENTS = """
 select table_name as name, comment from duckdb_tables() where database_name = current_database() and schema_name = 'main'
@@ -133,7 +133,7 @@ class Project:
             select: as ``--select``: names, ``+x``, ``tag:...``; by default what bclust.yml selects.
             exclude: what to leave out, in the same grammar.
         """
-        from bclust.plan import make_plan
+        from bclust.build.plan import make_plan
 
         manifest = read_project(self._root, self._target, self._variables)
         selection = selection_of(manifest, _listed(select), _listed(exclude))
@@ -171,7 +171,7 @@ class Project:
             Interrupted: Ctrl-C; likewise.
             BclustError: the project has a mistake, or another build of this target is running.
         """
-        from bclust.build import Options
+        from bclust.build.building import Options
 
         manifest = read_project(self._root, self._target, self._variables)
         check_refresh(manifest, list(refresh_calls))

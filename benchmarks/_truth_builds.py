@@ -32,11 +32,11 @@ PROMPTS = "prompt_type,prompt_name,text\n" + "".join(f"{t},{n},You are the {n} p
 def build(root: Path, *wanted: str) -> Tables:
     """Build the named tables with all that they need; their rows."""
     lab.cache_clear()  # a process has the functions of one project: the lab reads its own again
-    from bclust.build import Build, Options
-    from bclust.project import read_project
-    from bclust.results import Run
-    from bclust.selector import Selection
-    from bclust.session import Session
+    from bclust.build.building import Build, Options
+    from bclust.build.results import Run
+    from bclust.build.session import Session
+    from bclust.project.reading import read_project
+    from bclust.project.selector import Selection
 
     manifest = read_project(root)
     with Session(manifest, warehouse=manifest.config.working_path) as session:

@@ -15,7 +15,7 @@ from benchmarks._truth_lab import lab
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from bclust.warehouse import Warehouse
+    from bclust.warehouse.database import Warehouse
 
     Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 

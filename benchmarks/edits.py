@@ -38,20 +38,20 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bclust.build import Build, Options
-from bclust.cli_steps import reading
+from bclust.build.building import Build, Options
+from bclust.build.plan import make_plan
+from bclust.build.results import Run, Status
+from bclust.build.session import Session
+from bclust.cli.steps import reading
 from bclust.errors import BudgetError
-from bclust.plan import make_plan
-from bclust.project import read_project
-from bclust.results import Run, Status
-from bclust.selector import Facts, select
-from bclust.session import Session
+from bclust.project.reading import read_project
+from bclust.project.selector import Facts, select
 from tests.functional.loopback import Behavior, Loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from bclust.results import NodePlan, Plan, Result
+    from bclust.build.results import NodePlan, Plan, Result
 
 ROOT = Path(__file__).parent.parent
 COPIED = ("models", "udfs", "seeds", "tests/data", "tests/generic", "reports")

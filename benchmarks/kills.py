@@ -47,7 +47,8 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bclust.warehouse import open_published, quote
+from bclust.project.literals import quote
+from bclust.warehouse.database import open_published
 from tests.functional.loopback import Behavior, Loopback
 
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ def quality(vectors: np.ndarray, places: np.ndarray) -> tuple[float, float]:
 
 def project_map(vectors: np.ndarray, method: str, sample: int) -> np.ndarray:
     """The project's own map: fitted on ``sample`` rows, the others placed in chunks as DuckDB hands them over."""
-    from bclust.registry import load_functions
+    from bclust.project.registry import load_functions
 
     functions = load_functions(ROOT)
     fitted = functions["fit_map"].target(vectors[:sample], method, None, 42)["fitted"]
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--ours", action="store_true", help="only the project's own maps: no baseline, no ratio")
     arguments = parser.parse_args()
 
-    from bclust.config import read_yaml
+    from bclust.project.config import read_yaml
     from benchmarks._vectors import CACHE, labelled_statements, minilm
 
     rows = arguments.rows or (2_000 if arguments.quick else 50_000)

@@ -22,18 +22,18 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from bclust.build.results import Status
+from bclust.build.unit_tests import run_unit_test
 from bclust.errors import BclustError
-from bclust.project import read_project
-from bclust.registry import load_functions
-from bclust.results import Status
-from bclust.unit_tests import run_unit_test
+from bclust.project.reading import read_project
+from bclust.project.registry import load_functions
 from benchmarks._mistakes import MISTAKES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bclust.manifest import Manifest
-    from bclust.nodes import Node, UnitTest
+    from bclust.project.manifest import Manifest
+    from bclust.project.nodes import Node, UnitTest
 
 ROOT = Path(__file__).parent.parent
 COPIED = ("bclust.yml", "models", "udfs", "seeds", "tests/data", "tests/generic")

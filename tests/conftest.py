@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bclust.cli import main
+from bclust.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as bclust/__main__.py does
@@ -132,7 +132,7 @@ class Project:
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Rows of the published warehouse."""
-        from bclust.warehouse import open_published
+        from bclust.warehouse.database import open_published
 
         with open_published(self.root / "warehouse.duckdb") as warehouse:
             return warehouse.rows(sql)

@@ -79,7 +79,7 @@ class Study:
         """answers.json and vectors.npy, row by row the same."""
         import numpy as np
 
-        from bclust.warehouse import open_published
+        from bclust.warehouse.database import open_published
 
         with open_published(self._home / "warehouse.duckdb") as warehouse:
             rows = warehouse.rows(

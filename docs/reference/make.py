@@ -15,9 +15,9 @@ sys.path.insert(0, str(ROOT))
 
 import typer.main  # noqa: E402 - the path comes first
 
-from bclust.cli import app  # noqa: E402
-from bclust.manifest import Manifest  # noqa: E402
-from bclust.project import MODEL_CONFIG_KEYS, read_project  # noqa: E402
+from bclust.cli.main import app  # noqa: E402
+from bclust.project.manifest import Manifest  # noqa: E402
+from bclust.project.reading import MODEL_CONFIG_KEYS, read_project  # noqa: E402
 
 HEADER = "<!-- written by docs/reference/make.py; do not edit -->\n\n"
 
@@ -54,7 +54,7 @@ def _option(parameter: object) -> str:
 
 def settings_page() -> str:
     """Every key of bclust.yml: the starter's own file, whose comments explain it, and what is allowed where."""
-    from bclust import config
+    from bclust.project import config
 
     def listed(keys: tuple[str, ...]) -> str:
         return ", ".join(f"`{key}`" for key in keys)

@@ -21,14 +21,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bclust.arrow_functions import arrow_function
+from bclust.build.plan import load_seed
+from bclust.build.session import macros_in_order
 from bclust.functions import Context
-from bclust.manifest import Manifest
-from bclust.nodes import MODEL
-from bclust.plan import load_seed
-from bclust.project import read_project
-from bclust.session import macros_in_order
-from bclust.warehouse import Warehouse, quote
+from bclust.project.literals import quote
+from bclust.project.manifest import Manifest
+from bclust.project.nodes import MODEL
+from bclust.project.reading import read_project
+from bclust.warehouse.arrow_functions import arrow_function
+from bclust.warehouse.database import Warehouse
 
 ROOT = Path(__file__).resolve().parents[2]
 # Made by the project's models from what is drawn, with all that they need.

@@ -37,7 +37,7 @@ KILLS = int(os.environ.get("BCLUST_KILLS", "11"))
 FORKING = """
 import json, os, sys
 import anthropic, duckdb, httpx2, openai, pyarrow, rich.console, sqlglot
-import bclust.build, bclust.cli, bclust.session
+import bclust.build.building, bclust.cli.main, bclust.build.session
 for line in sys.stdin:
     folder, words = json.loads(line)
     pid = os.fork()
@@ -48,7 +48,7 @@ for line in sys.stdin:
         sys.argv[1:] = words
         code = 0
         try:
-            bclust.cli.main(words)
+            bclust.cli.main.main(words)
         except SystemExit as end:
             code = end.code
         sys.stdout.flush(), sys.stderr.flush()

@@ -210,7 +210,8 @@ def test_a_wrong_encoding_is_a_rejected_row(project: Project) -> None:
 def test_a_source_is_read_once_a_build_and_again_where_it_changed_since_the_plan(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bclust import build, session
+    from bclust.build import building as build
+    from bclust.build import session
 
     reads = []
     read, unit_tests = session.read_source, build.Build._unit_tests
@@ -230,7 +231,7 @@ def test_a_source_is_read_once_a_build_and_again_where_it_changed_since_the_plan
 
 
 def test_the_second_of_two_builds_says_who_holds_the_file(project: Project) -> None:
-    from bclust.warehouse import build_lock
+    from bclust.warehouse.database import build_lock
 
     with build_lock(project.root / "target" / "default" / "build.lock"):
         outcome = project.run("build")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from bclust.cli import app
+from bclust.cli.main import app
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

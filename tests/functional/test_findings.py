@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from bclust.warehouse import open_published
+from bclust.warehouse.database import open_published
 from tests.browser.make_warehouse import Shape, make_warehouse
 from tests.conftest import ROOT
 

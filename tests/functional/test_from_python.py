@@ -14,7 +14,7 @@ import pytest
 
 import bclust
 from bclust.errors import BudgetError, SelectionError, UsageError, WarehouseError
-from bclust.warehouse import build_lock
+from bclust.warehouse.database import build_lock
 from tests.conftest import ROOT, Project, without_unit_tests
 
 

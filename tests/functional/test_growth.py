@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bclust.cli import main
+from bclust.cli.main import main
 from tests.conftest import BASE, Outcome, Project
 from tests.functional.test_build import done
 from tests.functional.test_increments import GROWING

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bclust.warehouse import open_published
+from bclust.warehouse.database import open_published
 from tests.conftest import ROOT, without_unit_tests
 from tests.functional.loopback import Behavior, Loopback
 from tests.unit.test_providers import tiny_llama

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bclust.warehouse import open_published
+from bclust.warehouse.database import open_published
 from tests.conftest import ROOT, without_unit_tests
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

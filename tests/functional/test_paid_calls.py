@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from bclust.warehouse import open_published, quote
+from bclust.project.literals import quote
+from bclust.warehouse.database import open_published
 from tests.conftest import ROOT, without_unit_tests
 from tests.functional.loopback import Behavior, Counts, Loopback
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bclust.warehouse import open_published
+from bclust.warehouse.database import open_published
 from tests.conftest import ROOT, without_unit_tests
 from tests.functional.forms_of_answers import _text
 from tests.functional.odd_replies import Body, OddServer, Wire

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bclust import functions, registry
+from bclust import functions
+from bclust.project import registry
 from tests.conftest import ROOT
 
 ECHO = '''

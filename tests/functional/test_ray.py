@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bclust.warehouse import open_published
+from bclust.warehouse.database import open_published
 from tests.conftest import ROOT
 
 pytest.importorskip("ray")

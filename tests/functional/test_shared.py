@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bclust import config
-from bclust.config import read_config
 from bclust.errors import WarehouseError
-from bclust.shared import open_shared, publish_into
-from bclust.warehouse import Warehouse
+from bclust.project import config
+from bclust.project.config import read_config
+from bclust.warehouse.database import Warehouse
+from bclust.warehouse.shared import open_shared, publish_into
 from reports import _warehouse as report_warehouse
 from tests.conftest import Project
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bclust.warehouse import Warehouse, open_published
+from bclust.warehouse.database import Warehouse, open_published
 from tests.conftest import ROOT, without_unit_tests
 
 
@@ -247,10 +247,10 @@ def test_personas_that_differ_in_profile_differ_with_a_q_value_and_equal_ones_do
 
 
 def test_turning_answers_into_refusals_moves_the_refusal_columns_only(starter: Path) -> None:
-    from bclust.arrow_functions import arrow_function
+    from bclust.build.session import macros_in_order
     from bclust.functions import Context
-    from bclust.project import read_project
-    from bclust.session import macros_in_order
+    from bclust.project.reading import read_project
+    from bclust.warehouse.arrow_functions import arrow_function
 
     manifest = read_project(ROOT)
     models = [manifest.nodes[name] for name in ("approval_statements", "approval_rates")]

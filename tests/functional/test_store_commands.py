@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bclust.errors import WarehouseError
-from bclust.warehouse import build_lock, delete_working_files
+from bclust.warehouse.database import build_lock, delete_working_files
 from tests.conftest import Project
 
 
@@ -134,7 +134,7 @@ def test_a_full_disk_or_a_folder_in_the_way_is_one_sentence(project: Project, mo
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bclust.warehouse.shutil.copyfileobj", full)
+    monkeypatch.setattr("bclust.warehouse.database.shutil.copyfileobj", full)
     said = project.run("build")
     assert said.code == 1
     assert "error: No space left on device" in said.err

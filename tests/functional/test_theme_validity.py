@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bclust.warehouse import open_published
+from bclust.warehouse.database import open_published
 from tests.conftest import ROOT, without_unit_tests
 from tests.functional.loopback import Loopback
 

@@ -17,10 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from bclust.call_store import CallStore
-from bclust.calls import CallDesk, Summary
+from bclust.calls.desk import CallDesk, Summary
+from bclust.calls.store import CallStore
 from bclust.functions import Context
-from bclust.registry import load_functions
+from bclust.project.registry import load_functions
 from tests.conftest import ROOT
 
 pytest.importorskip("torch")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bclust.call_arrivals import Arrivals
-from bclust.call_store import Call, CallStore, call_key
+from bclust.calls.arrivals import Arrivals
+from bclust.calls.store import Call, CallStore, call_key
 from bclust.functions import Answer
 
 
@@ -142,7 +142,7 @@ def test_an_error_of_the_build_leaves_what_was_read(store: CallStore) -> None:
 
 
 def test_the_files_of_a_long_build_take_turns(store: CallStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bclust.call_arrivals._HALF", 1000)
+    monkeypatch.setattr("bclust.calls.arrivals._HALF", 1000)
     with Arrivals(store) as arrivals:
         for number in range(30):
             arrivals.of((key(str(number)),)).reader("post")(b"x" * 400)

@@ -16,14 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from bclust.call_batch_records import BatchRecords
-from bclust.call_limits import Budget
-from bclust.call_store import CallStore, microseconds
-from bclust.calls import CallDesk, Progress, Summary
+from bclust.calls.batch_records import BatchRecords
+from bclust.calls.desk import CallDesk, Progress, Summary
+from bclust.calls.limits import Budget
+from bclust.calls.store import CallStore, microseconds
 from bclust.errors import BudgetError, FunctionError, StoreError
 from bclust.functions import Answer, Context, member
 from bclust.functions import Batch as Sent
-from bclust.registry import Function, load_functions
+from bclust.project.registry import Function, load_functions
 from tests.conftest import ROOT
 from tests.functional.loopback import Behavior, Loopback
 from tests.functional.loopback_batches import Batch

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from bclust import call_claims
-from bclust.call_batch_records import BatchRecords, OpenBatch
-from bclust.call_owners import Process, is_gone, this_process
-from bclust.call_progress import Progress
-from bclust.call_store import Call, CallStore, call_key
-from bclust.calls import CallDesk, Summary
+from bclust.calls import claims as call_claims
+from bclust.calls.batch_records import BatchRecords, OpenBatch
+from bclust.calls.desk import CallDesk, Summary
+from bclust.calls.owners import Process, is_gone, this_process
+from bclust.calls.progress import Progress
+from bclust.calls.store import Call, CallStore, call_key
 from bclust.functions import Answer, CallError, Context
 from tests.functional.loopback import Behavior, Loopback
 from tests.unit.test_call_batches import Study, questions, this_project
@@ -95,8 +95,8 @@ def test_two_builds_at_once_ask_nothing_twice_and_both_have_all_answers(world: W
 CLAIMER = """
 import sys, time
 from pathlib import Path
-from bclust.call_claims import Claims
-from bclust.call_store import CallStore
+from bclust.calls.claims import Claims
+from bclust.calls.store import CallStore
 import asyncio, json
 store = CallStore(Path(sys.argv[1]))
 async def main():

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bclust.call_columns import answer_kind
-from bclust.call_store import CallStore
+from bclust.calls.columns import answer_kind
+from bclust.calls.store import CallStore
 from bclust.errors import StoreError
 from bclust.functions import Answer
 from tests.unit.test_call_store import question
@@ -197,7 +197,7 @@ def test_a_full_disk_fails_an_export_in_a_sentence(tmp_path: Path, store: CallSt
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bclust.call_files.os.fsync", full)
+    monkeypatch.setattr("bclust.calls.files.os.fsync", full)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(StoreError, match=r"out\.jsonl cannot be written: No space left on device"):
         store.export(tmp_path / "out.jsonl")

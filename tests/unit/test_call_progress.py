@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from bclust.call_progress import Speed, spread_out
+from bclust.calls.progress import Speed, spread_out
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bclust.call_store import Call, CallStore, call_key, microseconds
+from bclust.calls.store import Call, CallStore, call_key, microseconds
 from bclust.errors import StoreError
 from bclust.functions import Answer
 
@@ -236,7 +236,7 @@ def test_other_sqlite_files_and_newer_formats_are_refused(tmp_path: Path, path: 
 WRITER = """
 import json, sys
 from pathlib import Path
-from bclust.call_store import Call, CallStore, call_key, microseconds
+from bclust.calls.store import Call, CallStore, call_key, microseconds
 from bclust.functions import Answer
 store = CallStore(Path(sys.argv[1]))
 for i in range(int(sys.argv[3])):
@@ -336,7 +336,7 @@ def test_no_flipped_bit_of_a_small_store_changes_or_hides_an_answer_unnoticed(pa
 
 
 def test_an_answer_is_compared_with_its_checksum_whenever_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bclust.call_store._READ_BELOW", 0)  # as if it were large
+    monkeypatch.setattr("bclust.calls.store._READ_BELOW", 0)  # as if it were large
     filled(path, 10).close()
     con = sqlite3.connect(path)
     con.execute("update answers set value = 'answer 8' where id = 3")
@@ -353,8 +353,8 @@ def test_an_answer_is_compared_with_its_checksum_whenever_it_is_read(path: Path,
 
 
 def test_a_store_that_was_not_closed_cleanly_is_read_as_a_whole_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bclust.call_store._CHECK_BELOW", 0)
-    monkeypatch.setattr("bclust.call_store._READ_BELOW", 0)
+    monkeypatch.setattr("bclust.calls.store._CHECK_BELOW", 0)
+    monkeypatch.setattr("bclust.calls.store._READ_BELOW", 0)
     read: list[bool] = []
     check = CallStore.check
     monkeypatch.setattr(CallStore, "check", lambda self, *, rows=True: read.append(rows) or check(self, rows=rows))

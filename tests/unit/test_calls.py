@@ -19,14 +19,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bclust.call_limits import Budget, Concurrency, Pace
-from bclust.call_progress import Progress
-from bclust.call_store import CallStore
-from bclust.calls import CallDesk, Summary
+from bclust.calls.desk import CallDesk, Summary
+from bclust.calls.limits import Budget, Concurrency, Pace
+from bclust.calls.progress import Progress
+from bclust.calls.store import CallStore
 from bclust.errors import BudgetError, FunctionError, StoreError
 from bclust.functions import Answer, CallError, Context, Estimate, Limits, Request, Spec
-from bclust.registry import Function
-from bclust.sql_types import parse_signature, sql_type
+from bclust.project.registry import Function
+from bclust.project.sql_types import parse_signature, sql_type
 
 SIGNATURE = (
     "(prompt VARCHAR, lane VARCHAR, style VARCHAR := NULL) -> STRUCT(text VARCHAR, error VARCHAR, finish_reason VARCHAR,"

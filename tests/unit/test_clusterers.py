@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bclust.arrow_functions import arrow_function
 from bclust.errors import FunctionError
 from bclust.functions import Context
-from bclust.registry import load_functions
-from bclust.warehouse import Warehouse
+from bclust.project.registry import load_functions
+from bclust.warehouse.arrow_functions import arrow_function
+from bclust.warehouse.database import Warehouse
 from tests.conftest import ROOT
 
 ALGORITHMS = sorted(p.stem for p in (ROOT / "udfs" / "clusterers").glob("*.py") if not p.name.startswith("_"))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bclust.data_tests import DATA_TESTS
+from bclust.project.data_tests import DATA_TESTS
 from tests.conftest import Project
 
 GOOD_AND_BAD = {

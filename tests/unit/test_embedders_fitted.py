@@ -11,7 +11,7 @@ import pytest
 
 from bclust.errors import FunctionError
 from bclust.functions import Context
-from bclust.registry import load_functions
+from bclust.project.registry import load_functions
 from tests.conftest import ROOT
 
 FITTED = sorted(

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bclust.arrow_functions import arrow_function
 from bclust.errors import BclustError, ProjectError
 from bclust.functions import Context
-from bclust.registry import load_functions, source_hash
-from bclust.sql_types import parse_signature
-from bclust.warehouse import Warehouse
+from bclust.project.registry import load_functions, source_hash
+from bclust.project.sql_types import parse_signature
+from bclust.warehouse.arrow_functions import arrow_function
+from bclust.warehouse.database import Warehouse
 from tests.conftest import Project
 
 FUNCTIONS = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bclust.errors import FunctionError
-from bclust.registry import load_functions
+from bclust.project.registry import load_functions
 from tests.conftest import ROOT
 
 TEXTS = ["I love algebra and geometry", "Geometry is fun", "algebra, algebra!", "I love soup", "Soup with bread is fun", "bread"]

@@ -10,7 +10,7 @@ import pytest
 
 from bclust.errors import FunctionError
 from bclust.functions import Context
-from bclust.registry import Function, load_functions
+from bclust.project.registry import Function, load_functions
 
 ROOT = Path(__file__).parent.parent.parent
 FUNCTIONS: dict[str, Function] = {}

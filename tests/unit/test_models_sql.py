@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bclust.manifest import Manifest
-from bclust.nodes import MODEL
-from bclust.project import read_project
-from bclust.session import Session
-from bclust.sources import SOURCE_COLUMNS
-from bclust.warehouse import quote
+from bclust.build.session import Session
+from bclust.project.literals import quote
+from bclust.project.manifest import Manifest
+from bclust.project.nodes import MODEL
+from bclust.project.reading import read_project
+from bclust.warehouse.sources import SOURCE_COLUMNS
 from tests.conftest import ROOT
 
 

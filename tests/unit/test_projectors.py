@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bclust.errors import FunctionError
-from bclust.registry import load_functions
+from bclust.project.registry import load_functions
 from tests.conftest import ROOT
 
 METHODS = sorted(p.stem for p in (ROOT / "udfs" / "projectors").glob("*.py") if not p.name.startswith("_"))

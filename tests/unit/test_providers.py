@@ -18,11 +18,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from bclust.call_store import CallStore
-from bclust.calls import CallDesk, Summary
+from bclust.calls.desk import CallDesk, Summary
+from bclust.calls.store import CallStore
 from bclust.errors import FunctionError
 from bclust.functions import CallError, Context, member, members
-from bclust.registry import Function, load_functions
+from bclust.project.registry import Function, load_functions
 from tests.functional.loopback import Behavior, Loopback
 from udfs.providers import Chat
 

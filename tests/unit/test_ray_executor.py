@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from bclust import ray_executor, ray_pool
-from bclust.config import CallsConfig
+from bclust.calls import ray_executor, ray_pool
+from bclust.calls.ray_executor import RayExecutor, _own_variables
+from bclust.calls.ray_pool import Pool
 from bclust.errors import FunctionError
 from bclust.functions import Answer, CallError, Context
-from bclust.ray_executor import RayExecutor, _own_variables
-from bclust.ray_pool import Pool
+from bclust.project.config import CallsConfig
 from tests.unit.test_calls import World, look_up, prompts_of, world  # noqa: F401 - a fixture
 
 pytest.importorskip("ray")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bclust.errors import SelectionError, UsageError
-from bclust.manifest import Manifest
-from bclust.project import read_project
-from bclust.selector import Facts, select
+from bclust.project.manifest import Manifest
+from bclust.project.reading import read_project
+from bclust.project.selector import Facts, select
 from tests.conftest import Project
 
 

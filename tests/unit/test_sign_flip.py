@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bclust.errors import FunctionError
-from bclust.registry import load_functions
+from bclust.project.registry import load_functions
 from tests.conftest import ROOT
 
 FUNCTIONS = {name: function.target for name, function in load_functions(ROOT).items()}

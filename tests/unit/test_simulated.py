@@ -15,7 +15,7 @@ from scipy.stats import binomtest, chi2_contingency
 
 from bclust.errors import FunctionError
 from bclust.functions import Answer, CallError, Context, member
-from bclust.registry import load_functions
+from bclust.project.registry import load_functions
 
 ROOT = Path(__file__).parent.parent.parent
 N = 1000

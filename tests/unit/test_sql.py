@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bclust.errors import Location, ProjectError
-from bclust.sql import analyse, check_table_macro
-from bclust.sql_calls import check_calls
+from bclust.project.sql import analyse, check_table_macro
+from bclust.project.sql_calls import check_calls
 
 HERE = Location(Path("model.sql"))
 

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from bclust.build.session import Session
 from bclust.errors import FunctionError
-from bclust.project import read_project
-from bclust.session import Session
+from bclust.project.reading import read_project
 from tests.conftest import ROOT
 from udfs.group_leaders import group_leaders
 

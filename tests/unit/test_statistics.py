@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bclust.arrow_functions import arrow_function
+from bclust.build.session import macros_in_order
 from bclust.errors import FunctionError
 from bclust.functions import Context
-from bclust.registry import load_functions
-from bclust.session import macros_in_order
-from bclust.warehouse import Warehouse
+from bclust.project.registry import load_functions
+from bclust.warehouse.arrow_functions import arrow_function
+from bclust.warehouse.database import Warehouse
 from tests.conftest import ROOT
 
 

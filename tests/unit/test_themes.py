@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from bclust.arrow_functions import arrow_function
 from bclust.functions import Context
-from bclust.registry import load_functions
-from bclust.warehouse import Warehouse
+from bclust.project.registry import load_functions
+from bclust.warehouse.arrow_functions import arrow_function
+from bclust.warehouse.database import Warehouse
 from tests.conftest import ROOT
 
 
