@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -18,7 +19,7 @@ def test_each_arrow_goes_from_a_layer_to_the_next_and_none_is_missing():
     drawn = set(re.findall(r"^    (\w+) --> (\w+)$", PAGE, re.MULTILINE))
     layers = _layers()
     assert drawn == {
-        (above, below) for some, others in zip(layers, layers[1:], strict=False) for above in some for below in others
+        (above, below) for some, others in pairwise(layers) for above in some for below in others
     }
 
 
