@@ -1,6 +1,6 @@
 """How the calls of one lane are made in batches: cheaper, slower, and outliving the process that sent them.
 
-A batch is written down before it is sent (``call_batch_records``), so any later process collects it, and a question that is
+A batch is written down before it is sent (``batch_records``), so any later process collects it, and a question that is
 in an open batch is in no other. What happened to a batch whose process died while it was being sent is found out by asking the
 server; until that is known, its questions wait. docs/design/batches.md tells why nothing is submitted twice.
 """

@@ -18,9 +18,7 @@ def _layers() -> list[set[str]]:
 def test_each_arrow_goes_from_a_layer_to_the_next_and_none_is_missing():
     drawn = set(re.findall(r"^    (\w+) --> (\w+)$", PAGE, re.MULTILINE))
     layers = _layers()
-    assert drawn == {
-        (above, below) for some, others in pairwise(layers) for above in some for below in others
-    }
+    assert drawn == {(above, below) for some, others in pairwise(layers) for above in some for below in others}
 
 
 def test_each_room_and_file_is_on_the_page_and_in_its_room_s_docstring():
