@@ -67,7 +67,7 @@ def project(folder: Path, url: str) -> Path:
     """The starter with statements on six topics, and one served language model that names and judges."""
     draw = random.Random(5)
     command = [sys.executable, "-m", "bclust", "init", "study"]
-    subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, timeout=1200)
     study = without_unit_tests(folder / "study")
     for path in (study / "seeds" / "statements").glob("*.jsonl"):
         path.unlink()

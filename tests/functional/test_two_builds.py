@@ -46,7 +46,7 @@ def test_two_targets_at_once_ask_nothing_twice_and_both_have_whole_tables(
     path.write_text(path.read_text() + yaml.safe_dump({"default_target": "one", "targets": {"one": {}, "two": {}}}))
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     builds = [started(study, log, "-t", name, "-s", EVERYTHING) for log, name in zip(logs, ("one", "two"), strict=True)]
-    assert [build.wait(120) for build in builds] == [0, 0], logs[0].read_text() + logs[1].read_text()
+    assert [build.wait(1200) for build in builds] == [0, 0], logs[0].read_text() + logs[1].read_text()
     for name, counts in asked(study).items():
         assert max(counts.tries.values()) == 1, f"{name} was asked something twice"
     tables = []
