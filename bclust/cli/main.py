@@ -1,4 +1,4 @@
-"""The command line: each command is a short list of steps. The only place that catches BclustError and exits."""
+"""The command line: each command is a short list of steps. Here an error becomes a message and an exit code."""
 
 from __future__ import annotations
 

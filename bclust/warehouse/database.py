@@ -1,4 +1,4 @@
-"""DuckDB: the only file that imports it.
+"""DuckDB: one connection, and all that is done with it.
 
 A build holds one read-write connection to its working file. Statements run in a worker thread, so that Ctrl-C is seen at
 once. Readers never open the working file: they open what ``publish`` made, a versioned copy behind a link.
